@@ -1,0 +1,114 @@
+"""Run a network eagerly, layer by layer, forward and back: the truth for every faster way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import NetworkError
+from .layers.base import Array
+from .network import Network
+
+
+class Context:
+    """What a layer may touch while it runs: kernels, its parameters, and what it kept.
+
+    grads  gradient of each parameter, added up; nodes that share parameters share it
+    """
+
+    def __init__(
+        self,
+        ops: Any,
+        params: dict[str, Array],
+        train: bool = False,
+        rng: np.random.Generator | None = None,
+        grads: dict[str, Array] | None = None,
+    ) -> None:
+        self.ops = ops
+        self.params = params
+        self.train = train
+        self.rng = rng or np.random.default_rng(0)
+        self.grads: dict[str, Array] = {} if grads is None else grads
+        self.saved: tuple[Any, ...] = ()
+
+    def save(self, *values: Any) -> None:
+        """Keep values for the way back; nothing is kept in inference."""
+        self.saved = values if self.train else ()
+
+    def add_grad(self, name: str, value: Array) -> None:
+        """Add to the gradient of the parameter ``name``."""
+        self.grads[name] = self.grads[name] + value if name in self.grads else value
+
+
+class Tape:
+    """One network with its parameters, run forward and then back.
+
+    params  one dict of arrays a node, as `read_weights` or `Network.initial_params` give
+    ops     the kernels of a device, as ``darkpy.kernels.ops`` gives
+    train   use the batch's statistics, drop out, and keep what the way back needs
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        params: Sequence[dict[str, Array]],
+        ops: Any,
+        train: bool = False,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.network = network
+        self.frames: list[Context] = []
+        for node in network.nodes:
+            grads = self.frames[node.owner].grads if node.owner != node.index else {}
+            self.frames.append(Context(ops, params[node.index], train, rng, grads))
+        self.ops = ops
+        last = {one: node.index for node in network.nodes for one in node.inputs}
+        keep = {node.index for node in network.heads}
+        self._done = [
+            [one for one, when in last.items() if when == node.index and one not in keep]
+            for node in network.nodes
+        ]
+
+    def forward(self, x: Array) -> dict[int, Array]:
+        """Return the outputs of the heads for x (n, c, h, w); what is used up is let go."""
+        outputs = {-1: x}
+        for node in self.network.nodes:
+            outputs[node.index] = self._step(node.index, outputs)
+            if not self.frames[node.index].train:
+                for one in self._done[node.index]:
+                    del outputs[one]
+        return {node.index: outputs[node.index] for node in self.network.heads}
+
+    def activations(self, x: Array) -> list[Array]:
+        """Return the output of every layer for x (n, c, h, w)."""
+        outputs = {-1: x}
+        for node in self.network.nodes:
+            outputs[node.index] = self._step(node.index, outputs)
+        del outputs[-1]
+        return list(outputs.values())
+
+    def _step(self, index: int, outputs: Mapping[int, Array]) -> Array:
+        node = self.network.nodes[index]
+        inputs = (outputs[one] for one in node.inputs)
+        try:
+            with np.errstate(all="ignore"):  # numbers that overflow are inf, as in C
+                return node.layer.forward(self.frames[index], *inputs)
+        except NetworkError as error:
+            raise NetworkError(f"{node.where}: {error}") from None
+
+    def backward(self, deltas: Mapping[int, Array]) -> Array:
+        """Take the gradients of the heads' outputs back; return that of the picture.
+
+        Gradients of parameters are added to ``frames[i].grads``.
+        """
+        pending = dict(deltas)
+        for node in reversed(self.network.nodes):
+            if node.index not in pending:
+                continue
+            dy = pending.pop(node.index)
+            gradients = node.layer.backward(self.frames[node.index], dy)
+            for one, dx in zip(node.inputs, gradients, strict=True):
+                pending[one] = self.ops.add(pending[one], dx) if one in pending else dx
+        return pending.get(-1)

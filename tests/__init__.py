@@ -1,0 +1,1 @@
+"""The tests of darkpy; they mirror its modules."""
