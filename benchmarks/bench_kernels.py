@@ -1,0 +1,92 @@
+"""Time the processor's kernels against the reference: the rows of tests/kernels/cases.py.
+
+    scripts/bench kernels [--op conv2d] [--rounds 15] [--json FILE]
+
+All rows take turns, round after round, so that a slow spell of the machine falls on all of them;
+medians are shown, and how fast this machine copied memory before and after. The devices rest
+between their turns: the threads of BLAS, which the reference leaves running, spin for some 30 ms.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from darkpy.kernels import ops  # noqa: E402
+from darkpy.kernels.cpu.threads import CORES  # noqa: E402
+from tests.kernels.cases import CASES, Case  # noqa: E402
+
+DEVICES = ("cpu", "reference")
+REST = 0.1  # seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--op", help="time this op alone")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    options = parser.parse_args()
+    cases = [case for case in CASES if case.timed and options.op in (None, case.op)]
+    if not cases or options.rounds < 1:
+        parser.error("nothing to time")
+    before = copying()
+    rows = measure(cases, options.rounds)
+    after = copying()
+    print(f"{platform.processor() or platform.machine()}, {CORES} threads, numpy {np.__version__}")
+    print(f"memory is copied at {before:.1f} GB/s before and {after:.1f} GB/s after")
+    print(f"{'':48}{'cpu ms':>9}{'ref. ms':>9}{'ratio':>7}{'GFLOP/s':>9}{'GB/s':>7}")
+    for row in rows:
+        print(
+            f"{row['case']:48}{row['cpu']:9.3f}{row['reference']:9.3f}"
+            f"{row['reference'] / row['cpu']:7.1f}{row['gflops']:9.1f}{row['gbytes']:7.1f}"
+        )
+    if options.json:
+        machine = {"processor": platform.processor(), "threads": CORES, "copy": [before, after]}
+        options.json.write_text(json.dumps({**machine, "rows": rows}, indent=1), "utf-8")
+
+
+def measure(cases: list[Case], rounds: int) -> list[dict]:
+    """Return per case the median milliseconds of each device, and what the processor's come to."""
+    devices = {name: ops(name) for name in DEVICES}
+    arrays = [case.draw() for case in cases]
+    times: dict = {(str(case), name): [] for case in cases for name in DEVICES}
+    for turn in range(rounds + 1):  # the first compiles, and is left out
+        for name, device in devices.items():
+            time.sleep(REST)
+            for case, drawn in zip(cases, arrays, strict=True):
+                start = time.perf_counter()
+                getattr(device, case.op)(*drawn, **case.numbers)
+                if turn:
+                    times[str(case), name].append(time.perf_counter() - start)
+    rows = []
+    for case, drawn in zip(cases, arrays, strict=True):
+        cpu, reference = (1e3 * statistics.median(times[str(case), name]) for name in DEVICES)
+        result = getattr(devices["cpu"], case.op)(*drawn, **case.numbers)
+        moved = sum(x.nbytes for x in (*drawn, result))
+        speeds = {"gflops": 2e-6 * case.macs / cpu, "gbytes": 1e-6 * moved / cpu}
+        rows.append({"case": str(case), "cpu": cpu, "reference": reference, **speeds})
+    return rows
+
+
+def copying() -> float:
+    """Return how many gigabytes a second one thread reads and writes, with no cache to help."""
+    source = np.ones(1 << 26, np.float32)
+    target = np.empty_like(source)
+    seconds = []
+    for _ in range(4):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        seconds.append(time.perf_counter() - start)
+    return 2e-9 * source.nbytes / min(seconds)
+
+
+if __name__ == "__main__":
+    main()
