@@ -1,0 +1,143 @@
+"""Boxes in arrays: their two forms, how much they overlap, and where they lie in the picture.
+
+A box is x, y, w, h, its centre and its size, as everywhere in darknet; `to_corners` and
+`to_centres` change the form. The formulas are those of darknet's box.c, in the arrays' own dtype:
+float32 in, float32 out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+
+def to_corners(boxes: Floats) -> Floats:
+    """Return boxes (..., 4) x, y, w, h as left, top, right, bottom."""
+    x, y, w, h = np.moveaxis(boxes, -1, 0)
+    return np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], -1)
+
+
+def to_centres(corners: Floats) -> Floats:
+    """Return boxes (..., 4) left, top, right, bottom as x, y, w, h."""
+    left, top, right, bottom = np.moveaxis(corners, -1, 0)
+    return np.stack([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], -1)
+
+
+def iou(a: Floats, b: Floats) -> Floats:
+    """Return the intersection over union of each of a (n, 4) with each of b (m, 4): (n, m)."""
+    return overlap(a[:, None], b[None])
+
+
+def overlap(a: Floats, b: Floats, kind: str = "iou") -> Floats:
+    """Return how much the boxes a (..., 4) overlap the boxes b (..., 4), broadcast together.
+
+    kind   "iou"   intersection over union; 0 where either is empty
+           "giou"  less the empty share of the enclosing box (https://arxiv.org/abs/1902.09630)
+           "diou"  iou - (d2 / c2) ** .6, with the squares of the distance of the centres and of
+                   the enclosing box's diagonal (https://arxiv.org/abs/1911.08287 has no exponent)
+           "ciou"  iou - d2 / c2 - alpha v, with the difference v of the aspect ratios
+
+    This is darknet's box_iou_kind. Where the enclosing box is a point, each kind is the iou.
+    """
+    with np.errstate(all="ignore"):  # boxes may be empty, or infinite
+        return _KINDS[kind](np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0))
+
+
+def _intersection_and_union(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
+    w = np.minimum(ax + aw / 2, bx + bw / 2) - np.maximum(ax - aw / 2, bx - bw / 2)
+    h = np.minimum(ay + ah / 2, by + bh / 2) - np.maximum(ay - ah / 2, by - bh / 2)
+    intersection = np.where((w < 0) | (h < 0), 0, w * h)
+    return intersection, aw * ah + bw * bh - intersection
+
+
+def _iou(a: Floats, b: Floats) -> Floats:
+    intersection, union = _intersection_and_union(a, b)
+    return np.where((intersection == 0) | (union == 0), 0, intersection / union)
+
+
+def _enclosing(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Return width and height of the smallest box around both."""
+    (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
+    w = np.maximum(ax + aw / 2, bx + bw / 2) - np.minimum(ax - aw / 2, bx - bw / 2)
+    h = np.maximum(ay + ah / 2, by + bh / 2) - np.minimum(ay - ah / 2, by - bh / 2)
+    return w, h
+
+
+def _distance(a: Floats, b: Floats) -> Floats:
+    """Return the squared distance of the centres, in squared diagonals of the enclosing box."""
+    w, h = _enclosing(a, b)
+    diagonal = w * w + h * h
+    squared = (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2
+    return np.where(diagonal == 0, 0, squared / diagonal)
+
+
+def _giou(a: Floats, b: Floats) -> Floats:
+    w, h = _enclosing(a, b)
+    around = w * h
+    _, union = _intersection_and_union(a, b)
+    return _iou(a, b) - np.where(around == 0, 0, (around - union) / around)
+
+
+def _diou(a: Floats, b: Floats) -> Floats:
+    return _iou(a, b) - _distance(a, b) ** 0.6
+
+
+def _ciou(a: Floats, b: Floats) -> Floats:
+    share, (w, h) = _iou(a, b), _enclosing(a, b)
+    v = 4 / math.pi**2 * (np.arctan(b[2] / b[3]) - np.arctan(a[2] / a[3])) ** 2
+    alpha = v / (1 - share + v + 1e-6)
+    return np.where((w == 0) & (h == 0), share, share - (_distance(a, b) + alpha * v))
+
+
+_KINDS: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "iou": _iou,
+    "giou": _giou,
+    "diou": _diou,
+    "ciou": _ciou,
+}
+
+
+def letter_size(image_w: int, image_h: int, net_w: int, net_h: int) -> tuple[int, int]:
+    """Return width and height of a picture shrunk or grown, in proportion, into a network's input.
+
+    The sizes are darknet's whole numbers (image.c:letterbox_image), but at least 1: a picture 20000
+    times as wide as high stays one row high.
+    """
+    if np.float32(net_w) / np.float32(image_w) < np.float32(net_h) / np.float32(image_h):
+        return net_w, max(1, image_h * net_w // image_w)
+    return max(1, image_w * net_h // image_h), net_h
+
+
+def correct(
+    boxes: NDArray[np.float32],
+    net_w: int,
+    net_h: int,
+    image_w: int,
+    image_h: int,
+    letter_box: bool,
+    relative: bool = True,
+) -> NDArray[np.float32]:
+    """Turn boxes (n, 4) relative to the network's input into boxes of the picture.
+
+    letter_box  the picture was fitted into the input in proportion, with a margin
+    relative    the result is in shares of the picture, 0..1; otherwise in its pixels
+
+    This is darknet's correct_yolo_boxes; boxes may reach beyond the picture.
+    """
+    wide, high = letter_size(image_w, image_h, net_w, net_h) if letter_box else (net_w, net_h)
+    found = np.empty_like(boxes)
+    for axis, inner, outer, pixels in ((0, wide, net_w, image_w), (1, high, net_h, image_h)):
+        share = np.float32(inner) / np.float32(outer)
+        margin = (outer - inner) / 2 / outer
+        found[:, axis] = (boxes[:, axis].astype(np.float64) - margin) / np.float64(share)
+        found[:, axis + 2] = boxes[:, axis + 2] * (1 / share)
+        if not relative:
+            found[:, axis::2] *= np.float32(pixels)
+    return found

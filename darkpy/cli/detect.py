@@ -1,0 +1,282 @@
+"""darkpy detector test: detect objects in pictures (darknet's detector.c:test_detector)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, BinaryIO
+
+import click
+
+from ..cfg import read_data, read_names
+from ..errors import CfgError, ImageError
+from ..files import replacing, write_text
+from .options import dont_show, flag, gpu_index
+
+if TYPE_CHECKING:
+    from ..decode import Candidates
+    from ..detect import Detector, Image
+
+LAYER_TYPES = {"region": 27, "yolo": 28, "Gaussian_yolo": 29}  # darknet.h's LAYER_TYPE
+LEAST_WRITTEN = 0.005  # detection_to_json leaves out what is less probable
+
+
+@click.command()
+@click.argument("data")
+@click.argument("cfg")
+@click.argument("weights")
+@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@flag("-thresh", type=click.FloatRange(0, 1), default=0.25, help="Least confidence to report.")
+@flag("-hier", type=float, default=0.5, help="Read by darknet for class trees, used nowhere.")
+@flag("-ext_output", is_flag=True, help="Print each box: left_x, top_y, width, height in pixels.")
+@flag("-out", type=click.Path(dir_okay=False), help="Write all detections to this JSON file.")
+@flag("-save_labels", is_flag=True, help="Write each picture's boxes beside it as a label file.")
+@flag(
+    "-letter_box", is_flag=True, help="Keep proportions; pad with grey (or letter_box=1 in [net])."
+)
+@flag("-save", type=click.Path(file_okay=False), help="Save every drawn picture into this folder.")
+@dont_show
+@gpu_index
+def test(
+    data: str,
+    cfg: str,
+    weights: str,
+    images: tuple[str, ...],
+    thresh: float,
+    hier: float,
+    ext_output: bool,
+    out: str | None,
+    save_labels: bool,
+    letter_box: bool,
+    save: str | None,
+    dont_show: bool,
+    i: int | None,
+) -> int:
+    """Detect objects in pictures: files, folders, globs, or lists of paths (.txt).
+
+    Without IMAGE, names are read from standard input, one a line. The last picture is drawn into
+    predictions.jpg. Exit status: 0, or 1 if a picture could not be read, or 2 for other bad input.
+    """
+    from ..detect import load
+
+    names = class_names(data)
+    detector = load(cfg, weights, names)
+    check_names(detector, names, data)
+    boxed = letter_box or detector.letter_box
+    failed = 0
+    with json_file(out) as records:
+        for path in pictures(images):
+            try:
+                found, drawn = _one(detector, path, thresh, boxed, ext_output)
+            except ImageError as error:
+                click.echo(f"error: {error}", err=True)
+                failed += 1
+                continue
+            if records:
+                records.add(path, found, names)
+            if save_labels:
+                _write_labels(path, found, thresh)
+            _show(drawn, path, save, dont_show)
+    if failed:
+        click.echo(f"{failed} of the pictures could not be read", err=True)
+    return 1 if failed else 0
+
+
+def class_names(data: str) -> tuple[str, ...]:
+    """Return the class names that a .data file refers to; CfgError if it names none."""
+    options = read_data(data)
+    names = options.names or options.labels
+    if names is None:
+        raise CfgError(f"{data}: expected names = FILE, the names of the classes")
+    return read_names(names)
+
+
+def check_names(detector: Detector, names: tuple[str, ...], data: str) -> None:
+    """Warn if there are not as many names as classes; darknet's test prints so and goes on."""
+    if detector.classes and detector.classes != len(names):
+        click.echo(
+            f"warning: {data}: {len(names)} names for the {detector.classes} classes of "
+            f"{detector.network.path}; classes without a name are numbered",
+            err=True,
+        )
+
+
+def pictures(arguments: tuple[str, ...]) -> Iterator[str]:
+    """Yield the paths of pictures that the arguments name; without any, those on standard input."""
+    from ..data.sources import from_stream, sources
+
+    if arguments and arguments != ("-",):
+        yield from map(str, sources(arguments))
+        return
+    prompt = "Enter Image Path: "
+    for path in from_stream(_prompted(sys.stdin, prompt)):
+        yield str(path)
+
+
+def _prompted(stream: IO[str], prompt: str) -> Iterator[str]:
+    while True:
+        click.echo(prompt, nl=False)
+        line = stream.readline()
+        if not line:
+            return
+        yield line
+
+
+def _one(
+    detector: Detector, path: str, thresh: float, boxed: bool, ext_output: bool
+) -> tuple[Candidates, Image]:
+    """Detect in one picture and print what darknet prints; return the boxes and the drawing."""
+    from ..data.image import read_image
+    from ..decode import to_detections
+    from ..draw import draw
+
+    image = read_image(path, detector.network.image.c)
+    height, width = image.shape[:2]
+    for node in detector.detection_heads:
+        if node.layer.section in LAYER_TYPES:
+            kind = LAYER_TYPES[node.layer.section]
+            click.echo(f" Detection layer: {node.index} - type = {kind} ")
+    x = detector.prepare(image, boxed)
+    start = time.perf_counter()
+    outputs = detector.forward(x)
+    spent = 1000 * (time.perf_counter() - start)
+    click.echo(f"{path}: Predicted in {spent:f} milli-seconds.")
+    found = detector.decode(outputs, (width, height), thresh, boxed)
+    for line in _lines(found, detector, thresh, width, height, ext_output):
+        click.echo(line)
+    shown = to_detections(found, detector.names, thresh, width, height)
+    return found, draw(image, shown, detector.classes)
+
+
+def _lines(
+    found: Candidates, detector: Detector, thresh: float, width: int, height: int, ext_output: bool
+) -> Iterator[str]:
+    """Yield draw_detections_v3's lines: boxes from left to right, each class on a line."""
+    hidden = [hides(detector.names, k) for k in range(found.probs.shape[1])]
+    rows = []
+    for box, probs in zip(found.boxes, found.probs, strict=True):
+        classes = [k for k in (probs > thresh).nonzero()[0].tolist() if not hidden[k]]
+        if classes:
+            best = max(classes, key=lambda k: probs[k])
+            others = [k for k in classes if k != best]
+            rows.append((float(box[0] - box[2] / 2), box, probs, [best, *others]))
+    for _, (x, y, w, h), probs, classes in sorted(rows, key=lambda row: row[0]):
+        place = ""
+        if ext_output:
+            left, top = round_half((x - w / 2) * width), round_half((y - h / 2) * height)
+            wide, high = round_half(w * width), round_half(h * height)
+            place = (
+                f"\t(left_x: {left:4.0f}   top_y: {top:4.0f}"
+                f"   width: {wide:4.0f}   height: {high:4.0f})"
+            )
+        for k in classes:
+            yield f"{name_of(detector.names, k)}: {float(probs[k]) * 100:.0f}%{place}"
+
+
+def hides(names: tuple[str, ...], k: int) -> bool:
+    """Tell whether a class is not to be shown: darknet's names that begin with dont_show."""
+    return k < len(names) and names[k].startswith("dont_show")
+
+
+def name_of(names: tuple[str, ...], k: int) -> str:
+    """Return the name of a class, or its number."""
+    return names[k] if k < len(names) else str(k)
+
+
+def round_half(value: float) -> float:
+    """Round as C's round does: halves away from zero."""
+    import math
+
+    return math.copysign(math.floor(abs(value) + 0.5), value)
+
+
+class JsonFile:
+    """Detections of all pictures as darknet's -out writes them, but with the names escaped."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.count = 0
+
+    def add(self, path: str, found: Candidates, names: tuple[str, ...]) -> None:
+        """Write the objects of one picture."""
+        self.count += 1
+        objects = [
+            _object(k, name_of(names, k), box, float(probs[k]))
+            for box, probs in zip(found.boxes.tolist(), found.probs, strict=True)
+            for k in (probs > LEAST_WRITTEN).nonzero()[0].tolist()
+            if not hides(names, k)
+        ]
+        head = f' "frame_id":{self.count}, \n "filename":{quoted(path)}, \n "objects": [ \n'
+        before = ", \n" if self.count > 1 else ""
+        listed = ", \n".join(objects)
+        self.file.write(f"{before}{{\n{head}{listed}\n ] \n}}".encode())
+
+
+@contextmanager
+def json_file(path: str | None) -> Iterator[JsonFile | None]:
+    """Open the file of -out, if there is to be one; it appears when all pictures are done."""
+    if not path:
+        yield None
+        return
+    with replacing(path) as file:
+        file.write(b"[\n")
+        yield JsonFile(file)
+        file.write(b"\n]")
+
+
+def quoted(text: str) -> str:
+    """Return text as JSON; bytes of a path that are not UTF-8 are escaped."""
+    readable = text.encode("utf-8", "backslashreplace").decode()
+    return json.dumps(readable, ensure_ascii=False)
+
+
+def _object(k: int, name: str, box: Sequence[float], confidence: float) -> str:
+    x, y, w, h = box
+    return (
+        f'  {{"class_id":{k}, "name":{quoted(name)}, '
+        f'"relative_coordinates":{{"center_x":{x:f}, "center_y":{y:f}, '
+        f'"width":{w:f}, "height":{h:f}}}, "confidence":{confidence:f}}}'
+    )
+
+
+def _write_labels(path: str, found: Candidates, thresh: float) -> None:
+    """Write a picture's boxes, each with its best class, as darknet's -save_labels does."""
+    from ..data.sources import label_path
+
+    lines = []
+    for box, probs in zip(found.boxes, found.probs, strict=True):
+        best = int(probs.argmax())
+        if probs[best] > thresh:
+            lines.append(f"{best} " + " ".join(f"{float(v):2.4f}" for v in box) + "\n")
+    write_text(label_path(path), "".join(lines))
+
+
+def _show(drawn: Image, path: str, save: str | None, dont_show: bool) -> None:
+    """Save the drawing, and open a window if there is a screen."""
+    from ..draw import save_image
+
+    save_image("predictions.jpg", drawn)
+    if save:
+        Path(save).mkdir(parents=True, exist_ok=True)
+        save_image(Path(save) / f"{Path(path).stem}.jpg", drawn)
+    if dont_show or not has_screen():
+        return
+    import cv2
+
+    try:
+        cv2.imshow("predictions", drawn)
+        cv2.waitKey(0)
+    except cv2.error:  # OpenCV's headless wheels have no windows
+        click.echo("no window: this OpenCV is built without them; see predictions.jpg", err=True)
+
+
+def has_screen() -> bool:
+    """Tell whether a window can be opened; OpenCV ends the process where Qt finds no display."""
+    if sys.platform in ("win32", "darwin"):
+        return sys.stdout.isatty()
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,198 @@
+"""Detector: a picture in, Detections out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import kernels
+from .boxes import correct
+from .cfg import read_names
+from .data.image import prepare
+from .decode import DECODE, Candidates, suppress, to_detections
+from .detections import Detections
+from .errors import DeviceError, NetworkError, WeightsError
+from .network import Network, Node
+from .run import Tape
+from .weights import Params, read_weights
+
+Image = NDArray[np.uint8]  # (h, w, 3) BGR, or (h, w) or (h, w, 1) grey
+
+
+def load(
+    cfg: str | Path,
+    weights: str | Path | None = None,
+    names: str | Path | Sequence[str] | None = None,
+    device: str = "auto",
+) -> Detector:
+    """Read a network and its weights, ready to detect.
+
+    cfg      a darknet .cfg
+    weights  a darknet .weights of all its layers; None draws random ones (seed 0)
+    names    a .names file or a sequence of class names; None numbers the classes
+    device   "auto" or "cpu"; "reference" runs the plain array code that defines each kernel
+
+    Raises CfgError, NetworkError, WeightsError or DeviceError; each says where and why.
+    """
+    network = Network.from_cfg(cfg)
+    if weights is None:
+        params = Params(network.initial_params(np.random.default_rng(0)))
+    else:
+        params = read_weights(network, weights)
+        if params.loaded < len(network.nodes):
+            raise WeightsError(
+                f"{weights}: holds only layers 0..{params.loaded - 1} of {len(network.nodes)}: "
+                "a backbone to train from, not a network to run"
+            )
+    known = read_names(names) if isinstance(names, (str, Path)) else tuple(names or ())
+    return Detector(network, params, known, device)
+
+
+class Detector:
+    """A network with its parameters on a device.
+
+    Attributes: ``network``, ``params`` (one dict of arrays a node), ``names``, ``device``,
+    ``letter_box`` (what [net] says), ``classes`` (0 if the network detects nothing).
+    Several threads may use one Detector at once.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        params: Sequence[dict[str, NDArray[np.float32]]],
+        names: Sequence[str] = (),
+        device: str = "auto",
+    ) -> None:
+        self.network = network
+        self.params = params
+        self.names = tuple(names)
+        self.device = "cpu" if device == "auto" else device
+        if self.device not in ("cpu", "reference"):
+            raise DeviceError(f"device {device!r}: expected 'auto', 'cpu' or 'reference'")
+        self.letter_box = network.options.letter_box
+        self.ops: Any = kernels.ops(self.device)
+        self.tape = Tape(network, params, self.ops)
+        self.detection_heads = tuple(node for node in network.nodes if node.layer.section in DECODE)
+        self.classes = max((head_of(node).classes for node in self.detection_heads), default=0)
+
+    @overload
+    def detect(
+        self, image: Image, thresh: float = 0.25, letter_box: bool | None = None
+    ) -> Detections: ...
+
+    @overload
+    def detect(
+        self, image: Sequence[Image], thresh: float = 0.25, letter_box: bool | None = None
+    ) -> list[Detections]: ...
+
+    def detect(
+        self, image: Image | Sequence[Image], thresh: float = 0.25, letter_box: bool | None = None
+    ) -> Detections | list[Detections]:
+        """Detect objects in a picture, or in each of a sequence of pictures.
+
+        image       (h, w, 3) uint8 BGR, as cv2.imread gives it
+        thresh      least confidence to report, 0..1
+        letter_box  keep the picture's proportions and pad with grey; None does what [net] says
+        """
+        if not isinstance(image, np.ndarray):
+            return [self.detect(one, thresh, letter_box) for one in image]
+        found = self.candidates(image, thresh, letter_box)
+        height, width = image.shape[:2]
+        return to_detections(found, self.names, thresh, width, height)
+
+    def candidates(
+        self,
+        image: Image,
+        thresh: float,
+        letter_box: bool | None = None,
+        nms: float = 0.45,
+        kind: str | None = None,
+        relative: bool = True,
+    ) -> Candidates:
+        """Return the boxes of a picture after suppression, each with the probability of each class.
+
+        nms       overlap above which a box gives way to a more probable one of its class; 0: never
+        kind      how overlap is measured; None does what the last head's nms_kind says
+        relative  boxes in shares of the picture; otherwise in pixels
+        """
+        size = (image.shape[1], image.shape[0])
+        x = self.prepare(image, letter_box)
+        outputs = self.forward(x)
+        return self.decode(outputs, size, thresh, letter_box, nms, kind, relative)
+
+    def prepare(self, image: Image, letter_box: bool | None = None) -> NDArray[np.float32]:
+        """Return the network's input (c, h, w) float32 for a picture."""
+        boxed = self.letter_box if letter_box is None else letter_box
+        return prepare(image, self.network.image, boxed)
+
+    def decode(
+        self,
+        outputs: dict[int, NDArray[np.float32]],
+        size: tuple[int, int],
+        thresh: float,
+        letter_box: bool | None = None,
+        nms: float = 0.45,
+        kind: str | None = None,
+        relative: bool = True,
+    ) -> Candidates:
+        """Return the boxes that outputs mean for a picture of ``size`` (width, height)."""
+        if not self.detection_heads:
+            raise NetworkError(f"{self.network.path}: has no detection head ({', '.join(DECODE)})")
+        _, net_h, net_w = self.network.image
+        parts = [
+            DECODE[node.layer.section](outputs[node.index], node.layer, net_h, net_w, thresh)
+            for node in self.detection_heads
+        ]
+        found = Candidates.join(parts)
+        boxed = self.letter_box if letter_box is None else letter_box
+        boxes = correct(found.boxes, net_w, net_h, *size, boxed, relative)
+        if not nms:
+            return found.moved(boxes)
+        last = head_of(self.detection_heads[-1])
+        how = str(kind or getattr(last, "nms_kind", "default"))
+        return suppress(found.moved(boxes), self.ops, nms, how, getattr(last, "beta_nms", 0.6))
+
+    def forward(self, x: NDArray[np.float32]) -> dict[int, NDArray[np.float32]]:
+        """Return the output of each head, by its layer's index, for one network input.
+
+        x  (c, h, w) float32, as `prepare` gives it
+
+        Outputs are planar (c, h, w) where they are maps and flat where they are vectors.
+        """
+        return {
+            index: self._planar(self.network.nodes[index], y)
+            for index, y in self.tape.forward(self._input(x)).items()
+        }
+
+    def activations(self, x: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:
+        """Return the output of every layer for one input: to compare where numbers differ.
+
+        x  (c, h, w) float32
+
+        Each is planar (c, h, w) where it is a map, flat where it is a vector, and None where a
+        layer puts out nothing of its own.
+        """
+        outputs = self.tape.activations(self._input(x))
+        pairs = zip(self.network.nodes, outputs, strict=True)
+        return [None if y is None else self._planar(node, y) for node, y in pairs]
+
+    def _input(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not isinstance(x, np.ndarray) or x.shape != self.network.image:
+            raise NetworkError(
+                f"expected an input of shape {tuple(self.network.image)} (c, h, w); "
+                f"got {getattr(x, 'shape', type(x).__name__)}"
+            )
+        return np.ascontiguousarray(x, np.float32)[None]
+
+    @staticmethod
+    def _planar(node: Node, y: NDArray[np.float32]) -> NDArray[np.float32]:
+        return y.reshape(-1) if node.flat else y[0]
+
+
+def head_of(node: Node) -> Any:
+    """Return the layer of a detection head; all of them have ``classes``."""
+    return node.layer

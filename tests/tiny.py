@@ -1,0 +1,63 @@
+"""A small detector with drawn weights, and pictures, for tests that need files of their own."""
+
+import cv2
+import numpy as np
+
+from darkpy import Network, write_weights
+
+CFG = """[net]
+width=64
+height=64
+channels=3
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=2
+pad=1
+activation=leaky
+[maxpool]
+size=2
+stride=2
+[convolutional]
+filters=16
+size=3
+stride=2
+pad=1
+activation=leaky
+[convolutional]
+filters=21
+size=1
+activation=linear
+[yolo]
+mask=0,1,2
+anchors=8,9, 20,18, 40,50
+classes=2
+num=3
+"""
+
+
+def write_model(folder, names=("cat", "dog"), cfg=CFG):
+    """Write tiny.cfg, tiny.weights, tiny.names and tiny.data into a folder; return it."""
+    (folder / "tiny.cfg").write_text(cfg)
+    network = Network.from_cfg(folder / "tiny.cfg")
+    params = network.initial_params(np.random.default_rng(3))
+    params[3]["biases"][:] = np.random.default_rng(4).normal(0, 1, params[3]["biases"].shape)
+    write_weights(network, params, folder / "tiny.weights", seen=6400)
+    (folder / "tiny.names").write_text("\n".join(names) + "\n", encoding="utf-8")
+    (folder / "tiny.data").write_text(
+        f"classes = {len(names)}\nvalid = valid.txt\ntrain = valid.txt\nnames = tiny.names\n"
+    )
+    return folder
+
+
+def write_picture(path, height=48, width=80, seed=0):
+    """Write a picture of coloured rectangles; return its path."""
+    rng = np.random.default_rng(seed)
+    image = np.full((height, width, 3), 90, np.uint8)
+    for _ in range(6):
+        x, y = int(rng.integers(0, width - 8)), int(rng.integers(0, height - 8))
+        color = rng.integers(0, 255, 3).tolist()
+        cv2.rectangle(image, (x, y), (x + 14, y + 11), color, -1)
+    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+    return path
