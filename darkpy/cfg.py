@@ -25,7 +25,7 @@ from .errors import CfgError, nearest, shorten
 log = logging.getLogger(__name__)
 
 Record = TypeVar("Record")
-LONGEST = 64 << 20  # bytes of a file; yolov4-p6.cfg has 24 thousand
+LONGEST = 128 << 20  # bytes of a file; yolov4-p6.cfg has 24 thousand
 MOST_LINES = 100_000  # of a .cfg or .data that say something; yolov4-p6.cfg has two thousand
 MOST_NUMBERS = 100_000  # of one key; YOLO9000 has 9418 classes to count
 LARGEST = 3.4028234663852886e38  # a float32, darknet's FLT_MAX
@@ -189,7 +189,7 @@ def _fields(cls: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
 def read_text(path: str | Path) -> str:
     """Return the text of a small file: UTF-8 with or without a byte-order mark, else Latin-1.
 
-    Raises CfgError if it is missing, unreadable, binary, or longer than 64 MiB.
+    Raises CfgError if it is missing, unreadable, binary, or longer than 128 MiB.
     """
     try:
         with open(expand(path), "rb") as file:
@@ -229,18 +229,19 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def find_file(text: str, named_in: str) -> str:
+def find_file(text: str, named_in: str, beside: bool = True) -> str:
     """Return the path of the file that ``text``, found in the file ``named_in``, means.
 
     Tried in this order: relative to the file that names it; relative to that file's parent folder
-    (a cfg/x.cfg that says data/y means darknet's folder); relative to the working directory; a
-    file of the same name beside the one that names it. If none exists, the first is returned.
+    (a cfg/x.cfg that says data/y means darknet's folder); relative to the working directory; if
+    ``beside``, a file of the same name beside the one that names it. If none exists, the first is
+    returned.
     """
     path = expand(text.replace("\\", "/"))
     if path.is_absolute():
         return str(path)
     home = expand(named_in).parent
-    tried = [home / path, home.parent / path, path, home / path.name]
+    tried = [home / path, home.parent / path, path, *([home / path.name] if beside else [])]
     return str(next((one for one in tried if _exists(one)), tried[0]))
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..cfg import find_file, read_text, reason
+from ..cfg import find_file, read_lines, reason
 from ..errors import DataError
 
 log = logging.getLogger(__name__)
@@ -75,9 +75,9 @@ def from_stream(lines: Iterable[str | bytes]) -> Iterator[str]:
 
 
 def _in_list(path: str) -> Iterator[str]:
-    for line in read_text(path).splitlines():
+    for line in read_lines(path):
         if line.strip():
-            yield find_file(line.strip(), path)
+            yield find_file(line.strip(), path, beside=False)
 
 
 def _matching(pattern: str) -> list[str]:

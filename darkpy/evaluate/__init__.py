@@ -1,0 +1,1 @@
+"""Measure detections against truths: darknet's map and recall, COCO's numbers, result files."""

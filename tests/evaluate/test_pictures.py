@@ -1,0 +1,35 @@
+import numpy as np
+
+import darkpy
+from darkpy.evaluate.pictures import Pictures
+from tests.tiny import write_model, write_picture
+
+
+def test_what_cannot_be_read_is_left_out_and_the_rest_keeps_its_place(tmp_path, caplog):
+    write_model(tmp_path)
+    paths = [str(write_picture(tmp_path / f"{n}.png", 30 + n, 80, seed=n)) for n in range(7)]
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    detector = darkpy.load(tmp_path / "tiny.cfg", tmp_path / "tiny.weights")
+    pictures = Pictures(detector, paths)
+    seen = list(pictures)
+    assert [one.index for one in seen] == [0, 1, 2, 4, 5, 6]
+    assert [one.path for one in seen] == paths[:3] + paths[4:]
+    assert [(one.width, one.height) for one in seen][-1] == (80, 36)
+    assert (pictures.failed, len(pictures)) == ([paths[3]], 7)
+    assert "3.png" in caplog.text
+
+
+def test_boxes_are_those_of_the_detector(tmp_path):
+    write_model(tmp_path)
+    path = write_picture(tmp_path / "a.png")
+    detector = darkpy.load(tmp_path / "tiny.cfg", tmp_path / "tiny.weights")
+    image = darkpy.data.image.read_image(path)
+    for letter_box in (False, True):
+        pictures = Pictures(detector, [str(path)], letter_box)
+        (seen,) = pictures
+        expected = detector.candidates(image, 0.01, letter_box, nms=0.6)
+        found = pictures.boxes(seen, 0.01, 0.6)
+        assert len(found) > 1
+        np.testing.assert_array_equal(found.boxes, expected.boxes)
+        np.testing.assert_array_equal(found.probs, expected.probs)
+    assert len(pictures.boxes(seen, 0.01, 0)) > len(found)
