@@ -9,19 +9,17 @@ between their turns: the threads of BLAS, which the reference leaves running, sp
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from machine import copying, describe  # noqa: E402
 
 from darkpy.kernels import ops  # noqa: E402
-from darkpy.kernels.cpu.threads import CORES  # noqa: E402
 from tests.kernels.cases import CASES, Case  # noqa: E402
 
 DEVICES = ("cpu", "reference")
@@ -40,7 +38,8 @@ def main() -> None:
     before = copying()
     rows = measure(cases, options.rounds)
     after = copying()
-    print(f"{platform.processor() or platform.machine()}, {CORES} threads, numpy {np.__version__}")
+    machine = describe() | {"copy": [before, after]}
+    print(f"{machine['processor']}, {machine['threads']} threads, numpy {machine['numpy']}")
     print(f"memory is copied at {before:.1f} GB/s before and {after:.1f} GB/s after")
     print(f"{'':48}{'cpu ms':>9}{'ref. ms':>9}{'ratio':>7}{'GFLOP/s':>9}{'GB/s':>7}")
     for row in rows:
@@ -49,7 +48,6 @@ def main() -> None:
             f"{row['reference'] / row['cpu']:7.1f}{row['gflops']:9.1f}{row['gbytes']:7.1f}"
         )
     if options.json:
-        machine = {"processor": platform.processor(), "threads": CORES, "copy": [before, after]}
         options.json.write_text(json.dumps({**machine, "rows": rows}, indent=1), "utf-8")
 
 
@@ -74,18 +72,6 @@ def measure(cases: list[Case], rounds: int) -> list[dict]:
         speeds = {"gflops": 2e-6 * case.macs / cpu, "gbytes": 1e-6 * moved / cpu}
         rows.append({"case": str(case), "cpu": cpu, "reference": reference, **speeds})
     return rows
-
-
-def copying() -> float:
-    """Return how many gigabytes a second one thread reads and writes, with no cache to help."""
-    source = np.ones(1 << 26, np.float32)
-    target = np.empty_like(source)
-    seconds = []
-    for _ in range(4):
-        start = time.perf_counter()
-        np.copyto(target, source)
-        seconds.append(time.perf_counter() - start)
-    return 2e-9 * source.nbytes / min(seconds)
 
 
 if __name__ == "__main__":
