@@ -45,10 +45,10 @@ setup(
         "coco": ["pycocotools"],
         "test": [
             "hypothesis",
-            "mypy",
+            "mypy>=1.13,<3",
             "pycocotools",
             "pytest>=8",
-            "ruff",
+            "ruff>=0.9,<0.18",
             "setuptools>=77",
         ],
     },

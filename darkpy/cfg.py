@@ -25,7 +25,7 @@ from .errors import CfgError, nearest, shorten
 log = logging.getLogger(__name__)
 
 Record = TypeVar("Record")
-LONGEST = 128 << 20  # bytes of a file; yolov4-p6.cfg has 24 thousand
+LONGEST = 16 << 20  # bytes of a file; yolov4-p6.cfg has 24 thousand
 MOST_LINES = 100_000  # of a .cfg or .data that say something; yolov4-p6.cfg has two thousand
 MOST_NUMBERS = 100_000  # of one key; YOLO9000 has 9418 classes to count
 LARGEST = 3.4028234663852886e38  # a float32, darknet's FLT_MAX
@@ -186,18 +186,18 @@ def _fields(cls: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
     return {name: (spec, hints[spec.name]) for name, spec in keys if name}
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, longest: int = LONGEST) -> str:
     """Return the text of a small file: UTF-8 with or without a byte-order mark, else Latin-1.
 
-    Raises CfgError if it is missing, unreadable, binary, or longer than 128 MiB.
+    Raises CfgError if it is missing, unreadable, binary, or longer than ``longest`` bytes.
     """
     try:
         with open(expand(path), "rb") as file:
-            data = file.read(LONGEST + 1)
+            data = file.read(longest + 1)
     except (OSError, ValueError) as error:
         raise CfgError(f"{path}: cannot be read: {reason(error)}") from None
-    if len(data) > LONGEST:
-        raise CfgError(f"{path}: longer than {LONGEST >> 20} MiB; is it a text file?")
+    if len(data) > longest:
+        raise CfgError(f"{path}: longer than {longest >> 20} MiB; is it a text file?")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise CfgError(f"{path}: is encoded as UTF-16; save it as UTF-8")
     if b"\0" in data:
@@ -208,12 +208,12 @@ def read_text(path: str | Path) -> str:
         return data.decode("latin-1")
 
 
-def read_lines(path: str | Path) -> Iterator[str]:
+def read_lines(path: str | Path, longest: int = LONGEST) -> Iterator[str]:
     """Yield the lines of a small text file, as `read_text` reads it.
 
     Only LF, CR LF and CR end a line: a name may contain what else str.splitlines takes for an end.
     """
-    return (match[1] for match in LINE.finditer(read_text(path)))
+    return (match[1] for match in LINE.finditer(read_text(path, longest)))
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
@@ -313,7 +313,7 @@ class Data:
     """
 
     path: str = key("", name="")
-    classes: int | None = key(None, least=1)
+    classes: int | None = key(None, least=1, most=1_000_000)
     train: str | None = key(None, path=True)
     valid: str | None = key(None, path=True)
     names: str | None = key(None, path=True)
@@ -352,3 +352,14 @@ def read_names(path: str | Path) -> tuple[str, ...]:
     if not lines:
         raise CfgError(f"{path}: has no name; expected one class a line")
     return tuple(lines)
+
+
+def names_of(data: Data) -> tuple[str, ...]:
+    """Return the class names that a .data file refers to. Raises CfgError if it names none."""
+    path = data.names or data.labels
+    if path is None:
+        raise CfgError(f"{data.path}: expected names = FILE, the names of the classes")
+    try:
+        return read_names(path)
+    except CfgError as error:
+        raise CfgError(f"{data.path}: names: {error}") from None

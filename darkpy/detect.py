@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,7 +15,7 @@ from .cfg import read_names
 from .data.image import prepare
 from .decode import DECODE, Candidates, suppress, to_detections
 from .detections import Detections
-from .errors import DeviceError, NetworkError, WeightsError
+from .errors import DarkpyError, DeviceError, NetworkError, WeightsError
 from .network import Network, Node
 from .run import Tape
 from .weights import Params, read_weights
@@ -28,6 +28,8 @@ def load(
     weights: str | Path | None = None,
     names: str | Path | Sequence[str] | None = None,
     device: str = "auto",
+    *,
+    strict: bool = False,
 ) -> Detector:
     """Read a network and its weights, ready to detect.
 
@@ -35,19 +37,15 @@ def load(
     weights  a darknet .weights of all its layers; None draws random ones (seed 0)
     names    a .names file or a sequence of class names; None numbers the classes
     device   "auto" or "cpu"; "reference" runs the plain array code that defines each kernel
+    strict   make errors of warnings about the .cfg, as of a key that is not known
 
     Raises CfgError, NetworkError, WeightsError or DeviceError; each says where and why.
     """
-    network = Network.from_cfg(cfg)
+    network = Network.from_cfg(cfg, strict=strict)
     if weights is None:
         params = Params(network.initial_params(np.random.default_rng(0)))
     else:
-        params = read_weights(network, weights)
-        if params.loaded < len(network.nodes):
-            raise WeightsError(
-                f"{weights}: holds only layers 0..{params.loaded - 1} of {len(network.nodes)}: "
-                "a backbone to train from, not a network to run"
-            )
+        params = read_weights(network, weights, whole=True)
     known = read_names(names) if isinstance(names, (str, Path)) else tuple(names or ())
     return Detector(network, params, known, device)
 
@@ -67,6 +65,10 @@ class Detector:
         names: Sequence[str] = (),
         device: str = "auto",
     ) -> None:
+        if len(params) != len(network.nodes):
+            raise WeightsError(
+                f"{network.path}: parameters of {len(params)} layers; expected {len(network.nodes)}"
+            )
         self.network = network
         self.params = params
         self.names = tuple(names)
@@ -97,9 +99,16 @@ class Detector:
         image       (h, w, 3) uint8 BGR, as cv2.imread gives it
         thresh      least confidence to report, 0..1
         letter_box  keep the picture's proportions and pad with grey; None does what [net] says
+
+        Raises ImageError for what is no such picture, DarkpyError for a thresh out of range.
         """
-        if not isinstance(image, np.ndarray):
-            return [self.detect(one, thresh, letter_box) for one in image]
+        if isinstance(image, Iterable) and not isinstance(image, (np.ndarray, str, bytes)):
+            return [self._detect(one, thresh, letter_box) for one in image]
+        return self._detect(image, thresh, letter_box)
+
+    def _detect(self, image: Image, thresh: float, letter_box: bool | None) -> Detections:
+        if not isinstance(thresh, (int, float, np.floating)) or not 0 <= thresh <= 1:
+            raise DarkpyError(f"thresh = {thresh!r}: expected a number from 0 to 1")
         found = self.candidates(image, thresh, letter_box)
         height, width = image.shape[:2]
         return to_detections(found, self.names, thresh, width, height)
@@ -119,9 +128,8 @@ class Detector:
         kind      how overlap is measured; None does what the last head's nms_kind says
         relative  boxes in shares of the picture; otherwise in pixels
         """
+        outputs = self.forward(self.prepare(image, letter_box))
         size = (image.shape[1], image.shape[0])
-        x = self.prepare(image, letter_box)
-        outputs = self.forward(x)
         return self.decode(outputs, size, thresh, letter_box, nms, kind, relative)
 
     def prepare(self, image: Image, letter_box: bool | None = None) -> NDArray[np.float32]:
@@ -143,10 +151,11 @@ class Detector:
         if not self.detection_heads:
             raise NetworkError(f"{self.network.path}: has no detection head ({', '.join(DECODE)})")
         _, net_h, net_w = self.network.image
-        parts = [
-            DECODE[node.layer.section](outputs[node.index], node.layer, net_h, net_w, thresh)
-            for node in self.detection_heads
-        ]
+        parts = []
+        for node in self.detection_heads:
+            output = outputs[node.index].reshape(node.shape)
+            decode = DECODE[node.layer.section]
+            parts.append(decode(output, node.layer, net_h, net_w, thresh))
         found = Candidates.join(parts)
         boxed = self.letter_box if letter_box is None else letter_box
         boxes = correct(found.boxes, net_w, net_h, *size, boxed, relative)
@@ -181,10 +190,14 @@ class Detector:
         return [None if y is None else self._planar(node, y) for node, y in pairs]
 
     def _input(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not isinstance(x, np.ndarray) or x.shape != self.network.image:
+        if (
+            not isinstance(x, np.ndarray)
+            or x.shape != self.network.image
+            or x.dtype.kind not in "fiub"
+        ):
             raise NetworkError(
-                f"expected an input of shape {tuple(self.network.image)} (c, h, w); "
-                f"got {getattr(x, 'shape', type(x).__name__)}"
+                f"expected an input of shape {tuple(self.network.image)} (c, h, w), float32; "
+                f"got {getattr(x, 'shape', type(x).__name__)} {getattr(x, 'dtype', '')}"
             )
         return np.ascontiguousarray(x, np.float32)[None]
 

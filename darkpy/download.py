@@ -97,7 +97,7 @@ class Part:
         try:
             noted = json.loads(self._note.read_text("utf-8"))
             return str(noted["validator"]) if noted["url"] == url and self.size() else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def kept(self, url: str) -> str:

@@ -24,6 +24,7 @@ STOPS = ((1, 0, 1), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 1, 0), (1, 0, 0))
 JPEG_QUALITY = 80  # darknet's
 LIGATURES = {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l"}
 LONGEST = 40  # letters of a name
+MOST_LABELS = 1000  # of the surest boxes; an untrained network has ten thousands
 SMALLEST, LARGEST = 10, 60  # height of a capital letter in pixels
 
 
@@ -46,7 +47,8 @@ def draw(image: Image, found: Detections, classes: int | None = None) -> Image:
     classes  how many there are, which darknet's colours depend on; by default as many as names
 
     Boxes are cut at the picture's edges and labels stay inside it; one that does not fit is left
-    out, and so are classes whose name begins with dont_show, as in darknet.
+    out, and those beyond a thousand too. Left out are also classes whose name begins with
+    dont_show, as in darknet.
     Raises ImageError for an array that is no picture.
     """
     import cv2
@@ -65,7 +67,7 @@ def draw(image: Image, found: Detections, classes: int | None = None) -> Image:
     for label, (left, top, right, bottom) in reversed(labels):  # the surest lies on top
         cv2.rectangle(canvas, (left, top), (right, bottom), label.color, line)
     taken: list[Place] = []
-    for label, corners in labels:
+    for label, corners in labels[:MOST_LABELS]:
         if label.width <= width and label.height <= height:
             place = _place(label, corners, taken, width, height)
             taken.append(place)
@@ -209,9 +211,11 @@ def save_image(path: str | Path, image: Image) -> None:
     is_jpeg = suffix.lower() in (".jpg", ".jpeg", ".jpe")
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if is_jpeg else []
     try:
-        _, data = cv2.imencode(suffix, checked(image), options)
+        done, data = cv2.imencode(suffix, checked(image), options)
     except cv2.error:
-        kind = suffix or "a picture without an extension"
+        done = False
+    if not done:  # .pgm takes no colours, .webp no side of 20000
+        kind = f"this picture as {suffix}" if suffix else "a picture without an extension"
         raise ImageError(f"{path}: OpenCV does not write {kind}; try .jpg or .png") from None
     with replacing(path) as file:
         file.write(data.tobytes())

@@ -5,6 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from pathlib import Path
+
+CONTAINER = (  # where Linux tells a container its limit: control groups of version 2, then 1
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 def physical_memory() -> int:
@@ -18,7 +24,16 @@ def physical_memory() -> int:
     import resource
 
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return total if limit == resource.RLIM_INFINITY else min(total, limit)
+    return min(total, _container(), sys.maxsize if limit == resource.RLIM_INFINITY else limit)
+
+
+def _container() -> int:
+    for path in CONTAINER:
+        try:
+            return int(path.read_text())
+        except (OSError, ValueError):  # there is no such file, or it says "max"
+            continue
+    return sys.maxsize
 
 
 def _windows() -> int:

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from .cfg import Section, read_cfg
 from .errors import CfgError, NetworkError, nearest
 from .layers import LAYERS, Layer, Shape
+from .layers.base import MOST
 from .memory import physical_memory
 from .net import NetOptions
-
-MOST = 2**31 - 1  # darknet counts values in 32-bit integers
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,10 @@ class Network:
         if not sections:
             raise net.error("no layer follows")
         options = net.build(NetOptions)
-        if size:
+        if size is not None:
+            sides = size if isinstance(size, (tuple, list)) else ()
+            if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+                raise NetworkError(f"{path}: size {size!r}: expected (height, width)")
             options = replace(options, height=size[0], width=size[1])
         layers = [_build(section) for section in sections]
         wheres = [f"{section.path}:{section.line}: " for section in sections]
@@ -183,8 +185,6 @@ def _connect(
     if max(counts) > MOST:
         raise NetworkError(f"needs an array of {max(counts):,} values; expected at most {MOST:,}")
     if owner != index:
-        if not 0 <= owner < index:
-            raise NetworkError(f"shares with layer {owner}; expected an earlier one")
         theirs = nodes[owner].params
         if theirs != params:
             raise NetworkError(f"shares parameters {theirs} of layer {owner}; it needs {params}")

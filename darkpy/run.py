@@ -66,10 +66,10 @@ class Tape:
         self.ops = ops
         last = {one: node.index for node in network.nodes for one in node.inputs}
         keep = {node.index for node in network.heads}
-        self._done = [
-            [one for one, when in last.items() if when == node.index and one not in keep]
-            for node in network.nodes
-        ]
+        self._done: list[list[int]] = [[] for _ in network.nodes]
+        for one, when in last.items():
+            if one not in keep:
+                self._done[when].append(one)
 
     def forward(self, x: Array) -> dict[int, Array]:
         """Return the outputs of the heads for x (n, c, h, w); what is used up is let go."""
@@ -97,6 +97,8 @@ class Tape:
                 return node.layer.forward(self.frames[index], *inputs)
         except NetworkError as error:
             raise NetworkError(f"{node.where}: {error}") from None
+        except MemoryError:
+            raise NetworkError(f"{node.where}: not enough memory to compute {node.shape}") from None
 
     def backward(self, deltas: Mapping[int, Array]) -> Array:
         """Take the gradients of the heads' outputs back; return that of the picture.

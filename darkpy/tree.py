@@ -44,10 +44,10 @@ class Tree:
         names: list[str] = []
         parents: list[int] = []
         groups: list[tuple[int, int]] = []
-        lines = [line.split() for line in read_lines(path)]
+        lines = [line.strip() for line in read_lines(path)]
         while lines and not lines[-1]:
             lines.pop()
-        for number, words in enumerate(lines):
+        for number, words in enumerate(map(str.split, lines)):
             where = f"{path}:{number + 1}:"
             try:
                 name, parent = words[0], int(words[1])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -72,19 +73,21 @@ def read_weights(
     path: str | Path,
     *,
     upto: int | None = None,
+    whole: bool = False,
     rng: np.random.Generator | None = None,
 ) -> Params:
     """Read the parameters of a network from a .weights file of any version.
 
-    upto  read the first so many layers only; what follows in the file is left alone
-    rng   draws the layers that the file does not hold (default: seed 0)
+    upto   read the first so many layers only; what follows in the file is left alone
+    whole  refuse a file that does not hold every layer
+    rng    draws the layers that the file does not hold (default: seed 0)
 
     A file may end between two layers (a backbone such as yolov4.conv.137): the rest is drawn as for
     a new network, `Params.loaded` says how many were read, and a warning is logged. Raises
     WeightsError if it ends within an array (with both counts), holds more than the network needs,
     or holds a value that is not finite.
     """
-    nodes = network.nodes[:upto]
+    nodes = network.nodes[: None if upto is None else max(0, upto)]
     version, seen, values = _open(path)
     wanted = [[shape for _, shape in _stored(node)] for node in nodes]
     cutoff = _cutoff(path, nodes, wanted, values)
@@ -94,6 +97,11 @@ def read_weights(
         raise WeightsError(
             f"{path}: holds {extra:,} values ({4 * extra:,} bytes) more than the {needed:,} of "
             f"{network.path or 'the network'}; is it of another network?"
+        )
+    if whole and cutoff < len(nodes):
+        raise WeightsError(
+            f"{path}: holds {_held(cutoff)} of {len(nodes)}: a backbone to train from, "
+            "not a network to run"
         )
     params, at = Params([], seen, version, cutoff), 0
     rng = rng or np.random.default_rng(0)
@@ -110,16 +118,23 @@ def read_weights(
         }
         params.append(own)
         at = _take(path, node, held, own, values, at, version)
-    if cutoff < len(nodes):
-        log.warning("%s: holds layers 0..%d only; the others are random", path, cutoff - 1)
+    if cutoff < len(nodes) and upto is None:
+        log.warning("%s: holds %s; the others are random", path, _held(cutoff))
     return params
+
+
+def _held(cutoff: int) -> str:
+    return f"only layers 0..{cutoff - 1}" if cutoff else "no layer"
 
 
 def _open(path: str | Path) -> tuple[Version, int, NDArray[np.float32]]:
     """Return version, seen and the values of a .weights file; nothing is read into memory yet."""
     name = expand(path)
     try:
-        length = name.stat().st_size
+        status = name.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise WeightsError(f"{path}: expected a regular file; a pipe or a device is none")
+        length = status.st_size
         with open(name, "rb") as file:
             head = file.read(20)
         if len(head) < 16:
@@ -238,15 +253,29 @@ def _write(
     file.write(np.array([seen], version.seen_type).tobytes())
     for node in nodes:
         for name, shape in _stored(node):
-            array = np.asarray(params[node.index][name], "<f4")
-            if array.shape != shape:
-                raise WeightsError(
-                    f"layer {node.index} [{node.layer.section}]: {name} has shape {array.shape}; "
-                    f"expected {shape}"
-                )
+            array = _checked(node, name, shape, params)
             if _exchanged(node, name, version):
                 array = array.reshape(shape[0], -1).T
             file.write(np.ascontiguousarray(array).data)
+
+
+def _checked(
+    node: Node,
+    name: str,
+    shape: tuple[int, ...],
+    params: Sequence[Mapping[str, NDArray[np.float32]]],
+) -> NDArray[np.float32]:
+    """Return a parameter as it is stored; WeightsError unless it is one, and finite."""
+    where = f"layer {node.index} [{node.layer.section}]: {name}"
+    try:
+        array = np.asarray(params[node.index][name], "<f4")
+    except (IndexError, KeyError, TypeError, ValueError):
+        raise WeightsError(f"{where}: expected an array of {shape} float32") from None
+    if array.shape != shape:
+        raise WeightsError(f"{where} has shape {array.shape}; expected {shape}")
+    if not np.isfinite(array).all():
+        raise WeightsError(f"{where} has values that are not finite numbers")
+    return array
 
 
 def file_size(network: Network) -> int:

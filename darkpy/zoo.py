@@ -237,7 +237,7 @@ def _recorded(path: Path) -> str | None:
     try:
         noted: Any = json.loads(note.read_text("utf-8"))
         return str(noted["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise DownloadError(f"{note}: expected the record of {path.name}; delete both") from None
 
 

@@ -362,7 +362,7 @@ def test_a_home_folder_may_be_named_by_a_tilde(write, monkeypatch):
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no /dev/zero")
 def test_a_file_without_end_is_refused():
-    with pytest.raises(CfgError, match="longer than 128 MiB; is it a text file"):
+    with pytest.raises(CfgError, match="longer than 16 MiB; is it a text file"):
         read_text("/dev/zero")
 
 

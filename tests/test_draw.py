@@ -190,6 +190,12 @@ def test_an_unknown_format_is_refused_and_the_file_left_alone(tmp_path, name):
     assert (tmp_path / name).read_text() == "mine"
 
 
+@pytest.mark.parametrize(("name", "shape"), [("a.pgm", (4, 4, 3)), ("a.webp", (1, 20000, 3))])
+def test_a_picture_that_the_format_does_not_take_is_refused(tmp_path, name, shape):
+    with pytest.raises(ImageError, match="OpenCV does not write this picture as"):
+        save_image(tmp_path / name, np.zeros(shape, np.uint8))
+
+
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(DarkpyError, match=r"gone.a\.png: cannot be written"):
         save_image(tmp_path / "gone" / "a.png", canvas())

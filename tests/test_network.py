@@ -89,7 +89,7 @@ BAD = {
     HEAD + "[convolutional]\nfilters=4\ngroups=2\n": r"layer 0 \[convolutional\].*3 input channels",
     HEAD + "[convolutional]\nsize=99\n": "puts out nothing",
     HEAD + "[convolutional]\nfilters=2000000000\nsize=1000\npad=1\n": "expected at most",
-    HEAD + "[convolutional]\n[convolutional]\nshare_index=7\n": "shares with layer 7",
+    HEAD + "[convolutional]\n[convolutional]\nshare_index=7\n": "refers to layer 7",
     HEAD + "[convolutional]\n[convolutional]\nfilters=2\nshare_index=-1\n": "shares parameters",
     HEAD + "[convolutional]\n[shortcut]\nfrom=5\n": r"layer 1 \[shortcut\]: refers to layer 5",
     HEAD + "[convolutional]\n[shortcut]\nfrom=-9\n": "refers to layer -9",

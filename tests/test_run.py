@@ -1,5 +1,7 @@
 """The eager run: forward and back through whole networks."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -113,3 +115,18 @@ def test_inference_keeps_nothing_for_the_way_back(network, rng):
     tape = Tape(network, network.initial_params(rng), ops("reference"))
     tape.forward(rng.normal(0, 1, (1, 2, 8, 12)).astype(np.float32))
     assert all(frame.saved == () and frame.grads == {} for frame in tape.frames)
+
+
+def test_inference_lets_go_of_what_is_used_up(tmp_path, rng):
+    layer = "[convolutional]\nfilters=4\nactivation=linear\n"
+    path = tmp_path / "long.cfg"
+    path.write_text("[net]\nwidth=64\nheight=64\nchannels=4\n" + 20 * layer)
+    network = Network.from_cfg(path)
+    tape = Tape(network, network.initial_params(rng), ops("reference"))
+    x = rng.normal(0, 1, (1, 4, 64, 64)).astype(np.float32)
+    tape.forward(x)
+    tracemalloc.start()
+    tape.forward(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * x.nbytes  # not 20 outputs of this size: columns and two or three maps

@@ -95,7 +95,7 @@ def test_a_backbone_ends_between_two_layers(network, tmp_path, caplog):
     values = drawn(net, tmp_path / "a.conv.4", count=first)
     params = read_weights(net, tmp_path / "a.conv.4")
     assert params.loaded == 5  # layer 4 shares: it needs nothing
-    assert "holds layers 0..4 only" in caplog.text
+    assert "holds only layers 0..4" in caplog.text
     np.testing.assert_array_equal(params[0]["biases"], values[:4])
     assert np.all(params[6]["scales"] == 1)
 
@@ -186,3 +186,18 @@ def test_absurd_networks_with_small_files_are_refused_at_once(network, tmp_path)
     (tmp_path / "a.weights").write_bytes(b"\0\0\0\0\2\0\0\0\5\0\0\0" + b"\0" * 8)
     with pytest.raises(NetworkError, match="GiB"):
         read_weights(net, tmp_path / "a.weights")
+
+
+def test_what_are_no_parameters_is_not_written(network, tmp_path):
+    net = network(NET + CONV.format(4, 0))
+    good = net.initial_params(np.random.default_rng(0))
+    hurt = [{**good[0], "weights": np.full((4, 3, 3, 3), np.nan, np.float32)}]
+    for params, message in (
+        ([], "expected an array"),
+        ([{}], "expected an array"),
+        ([{**good[0], "biases": ["a"] * 4}], "expected an array"),
+        (hurt, "not finite"),
+    ):
+        with pytest.raises(WeightsError, match=rf"layer 0 \[convolutional\]: .*{message}"):
+            write_weights(net, params, tmp_path / "a.weights")
+    assert list(tmp_path.glob("*.weights")) == []

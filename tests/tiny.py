@@ -37,12 +37,15 @@ num=3
 """
 
 
-def write_model(folder, names=("cat", "dog"), cfg=CFG):
-    """Write tiny.cfg, tiny.weights, tiny.names and tiny.data into a folder; return it."""
+def write_model(folder, names=("cat", "dog"), cfg=CFG, shift=0):
+    """Write tiny.cfg, tiny.weights, tiny.names and tiny.data into a folder; return it.
+
+    shift  of what goes into the head: less than 0 makes its objects less likely
+    """
     (folder / "tiny.cfg").write_text(cfg)
     network = Network.from_cfg(folder / "tiny.cfg")
     params = network.initial_params(np.random.default_rng(3))
-    params[3]["biases"][:] = np.random.default_rng(4).normal(0, 1, params[3]["biases"].shape)
+    params[3]["biases"][:] = np.random.default_rng(4).normal(shift, 1, params[3]["biases"].shape)
     write_weights(network, params, folder / "tiny.weights", seen=6400)
     (folder / "tiny.names").write_text("\n".join(names) + "\n", encoding="utf-8")
     (folder / "tiny.data").write_text(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -12,7 +13,21 @@ import click
 
 import darkpy
 
+from ..cfg import reason
 from ..errors import DarkpyError
+
+LATER = (
+    "train",
+    "demo",
+    "draw",
+    "detect",
+    "classifier",
+    "classify",
+    "yolo",
+    "coco",
+    "rnn",
+    "average",
+)
 
 
 class Commands(click.Group):
@@ -49,6 +64,8 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
+            if args and args[0] in LATER:
+                raise click.UsageError(f"{args[0]!r} is not in this version yet", ctx) from None
             hint = nearest(args[0], self.homes) if args else ""
             raise click.UsageError(f"{error.message.rstrip('.')}{hint}", ctx) from None
 
@@ -99,15 +116,26 @@ def main(args: list[str] | None = None) -> None:
     handler.setFormatter(Lines())
     log = logging.getLogger("darkpy")
     log.addHandler(handler)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    _open_streams()
     words = [word.strip("\t\r\n") for word in (sys.argv[1:] if args is None else args)]
     try:
         code = _run(words)
     finally:
         log.removeHandler(handler)
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Make the standard streams take and give any text; one that is closed is as if empty."""
+    for name, mode, errors in (
+        ("stdin", "r", "surrogateescape"),
+        ("stdout", "w", "backslashreplace"),
+        ("stderr", "w", "backslashreplace"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
+        if hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors=errors)
 
 
 def _run(words: list[str]) -> int:
@@ -128,5 +156,15 @@ def _run(words: list[str]) -> int:
         click.echo("stopped", err=True)
         return 130
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
-        sys.stderr.close()
+        _discard_output()
         return 1
+    except OSError as error:
+        _discard_output()
+        click.echo(f"error: {error.filename or 'standard output'}: {reason(error)}", err=True)
+        return 2
+
+
+def _discard_output() -> None:
+    """Lead standard output nowhere, so that Python does not write the rest of it at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,32 +6,34 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from ..cfg import read_data, read_names
-from ..errors import CfgError, ImageError
-from ..files import replacing, write_text
-from .options import dont_show, flag, gpu_index
+from ..cfg import names_of, read_data
+from ..errors import ImageError
+from ..files import make_folder, replacing, write_text
+from .options import Command, Share, dont_show, flag, gpu_index, strict
 
 if TYPE_CHECKING:
     from ..decode import Candidates
     from ..detect import Detector, Image
 
 LAYER_TYPES = {"region": 27, "yolo": 28, "Gaussian_yolo": 29}  # darknet.h's LAYER_TYPE
+PROMPT = "Enter Image Path: "
 LEAST_WRITTEN = 0.005  # detection_to_json leaves out what is less probable
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("data")
 @click.argument("cfg")
 @click.argument("weights")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
-@flag("-thresh", type=click.FloatRange(0, 1), default=0.25, help="Least confidence to report.")
+@flag("-thresh", type=Share(), default=0.25, help="Least confidence to report.")
 @flag("-hier", type=float, default=0.5, help="Read by darknet for class trees, used nowhere.")
 @flag("-ext_output", is_flag=True, help="Print each box: left_x, top_y, width, height in pixels.")
 @flag("-out", type=click.Path(dir_okay=False), help="Write all detections to this JSON file.")
@@ -40,6 +42,7 @@ LEAST_WRITTEN = 0.005  # detection_to_json leaves out what is less probable
     "-letter_box", is_flag=True, help="Keep proportions; pad with grey (or letter_box=1 in [net])."
 )
 @flag("-save", type=click.Path(file_okay=False), help="Save every drawn picture into this folder.")
+@strict
 @dont_show
 @gpu_index
 def test(
@@ -54,6 +57,7 @@ def test(
     save_labels: bool,
     letter_box: bool,
     save: str | None,
+    strict: bool,
     dont_show: bool,
     i: int | None,
 ) -> int:
@@ -64,36 +68,27 @@ def test(
     """
     from ..detect import load
 
-    names = class_names(data)
-    detector = load(cfg, weights, names)
+    names = names_of(read_data(data, strict))
+    detector = load(cfg, weights, names, strict=strict)
     check_names(detector, names, data)
     boxed = letter_box or detector.letter_box
+    drawings = Drawings(save, window=not dont_show)
     failed = 0
     with json_file(out) as records:
         for path in pictures(images):
             try:
                 found, drawn = _one(detector, path, thresh, boxed, ext_output)
+                if records:
+                    records.add(path, found, names)
+                if save_labels:
+                    _write_labels(path, found, thresh)
+                drawings.add(path, drawn)
             except ImageError as error:
                 click.echo(f"error: {error}", err=True)
                 failed += 1
-                continue
-            if records:
-                records.add(path, found, names)
-            if save_labels:
-                _write_labels(path, found, thresh)
-            _show(drawn, path, save, dont_show)
     if failed:
-        click.echo(f"{failed} of the pictures could not be read", err=True)
+        click.echo(f"{failed} of the pictures could not be read or drawn", err=True)
     return 1 if failed else 0
-
-
-def class_names(data: str) -> tuple[str, ...]:
-    """Return the class names that a .data file refers to; CfgError if it names none."""
-    options = read_data(data)
-    names = options.names or options.labels
-    if names is None:
-        raise CfgError(f"{data}: expected names = FILE, the names of the classes")
-    return read_names(names)
 
 
 def check_names(detector: Detector, names: tuple[str, ...], data: str) -> None:
@@ -108,23 +103,15 @@ def check_names(detector: Detector, names: tuple[str, ...], data: str) -> None:
 
 def pictures(arguments: tuple[str, ...]) -> Iterator[str]:
     """Yield the paths of pictures that the arguments name; without any, those on standard input."""
-    from ..data.sources import from_stream, sources
+    from ..data.sources import from_stream, lines_of, sources
 
     if arguments and arguments != ("-",):
         yield from map(str, sources(arguments))
         return
-    prompt = "Enter Image Path: "
-    for path in from_stream(_prompted(sys.stdin, prompt)):
-        yield str(path)
-
-
-def _prompted(stream: IO[str], prompt: str) -> Iterator[str]:
-    while True:
-        click.echo(prompt, nl=False)
-        line = stream.readline()
-        if not line:
-            return
-        yield line
+    click.echo(PROMPT, nl=False)
+    for line in lines_of(sys.stdin):
+        yield from from_stream([line])
+        click.echo(PROMPT, nl=False)
 
 
 def _one(
@@ -256,16 +243,34 @@ def _write_labels(path: str, found: Candidates, thresh: float) -> None:
     write_text(label_path(path), "".join(lines))
 
 
-def _show(drawn: Image, path: str, save: str | None, dont_show: bool) -> None:
-    """Save the drawing, and open a window if there is a screen."""
-    from ..draw import save_image
+class Drawings:
+    """Where drawings go: predictions.jpg, the folder of -save, and a window if there is a screen.
 
-    save_image("predictions.jpg", drawn)
-    if save:
-        Path(save).mkdir(parents=True, exist_ok=True)
-        save_image(Path(save) / f"{Path(path).stem}.jpg", drawn)
-    if dont_show or not has_screen():
-        return
+    In the folder, pictures of one name in several places are numbered: dog.jpg, dog-2.jpg.
+    """
+
+    def __init__(self, folder: str | None, window: bool) -> None:
+        self.folder = folder
+        self.window = window and has_screen()
+        self.names: Counter[str] = Counter()
+        if folder:
+            make_folder(folder)
+
+    def add(self, path: str, drawn: Image) -> None:
+        """Save the drawing of a picture, and show it until a key is pressed."""
+        from ..draw import save_image
+
+        save_image("predictions.jpg", drawn)
+        if self.folder:
+            stem = Path(path).stem
+            self.names[stem] += 1
+            number = f"-{self.names[stem]}" if self.names[stem] > 1 else ""
+            save_image(Path(self.folder) / f"{stem}{number}.jpg", drawn)
+        if self.window:
+            _show(drawn)
+
+
+def _show(drawn: Image) -> None:
     import cv2
 
     try:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cfg import Data, read_data, read_names
+from ..cfg import Data, names_of, read_data
 from ..errors import CfgError, DataError, NetworkError
 from .detect import LAYER_TYPES
-from .options import dont_show, flag, gpu_index
+from .options import Command, Share, dont_show, flag, gpu_index, strict
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 THRESH = 0.005  # what darknet's map asks of a detection
 NMS = 0.45
+PIXELS = click.IntRange(1, 1_000_000)  # the side of a network's input
 
 
 def network_arguments(command: Callable[..., int]) -> Callable[..., int]:
     """Declare DATA CFG WEIGHTS, and the flags that darknet accepts everywhere."""
-    for one in (gpu_index, dont_show, flag("-ext_output", is_flag=True, hidden=True)):
+    for one in (gpu_index, dont_show, strict, flag("-ext_output", is_flag=True, hidden=True)):
         command = one(command)
     for name in ("weights", "cfg", "data"):
         command = click.argument(name)(command)
@@ -45,14 +46,22 @@ def _points(context: click.Context, option: click.Parameter, value: int) -> int:
     return value
 
 
-@click.command("map")
+@click.command("map", cls=Command)
 @network_arguments
 @flag("-points", type=int, default=0, callback=_points, help="0 (area), 11 (VOC2007), 101 (COCO).")
-@flag("-thresh", type=click.FloatRange(0, 1), default=0.25, help="For TP, FP, FN, F1, average IoU.")
-@flag("-iou_thresh", type=click.FloatRange(0, 1), default=0.5, help="IoU that makes a match.")
+@flag("-thresh", type=Share(), default=0.25, help="For TP, FP, FN, F1, average IoU.")
+@flag("-iou_thresh", type=Share(), default=0.5, help="IoU that makes a match.")
 @click.option("--coco", is_flag=True, help="Print COCO's twelve numbers instead (pycocotools).")
 @letter_box_flag
-def map_(data: str, cfg: str, weights: str, coco: bool, letter_box: bool, **settings: Any) -> int:
+def map_(
+    data: str,
+    cfg: str,
+    weights: str,
+    coco: bool,
+    letter_box: bool,
+    strict: bool,
+    **settings: Any,
+) -> int:
     """Measure the mean average precision on the pictures that `valid =` in DATA lists.
 
     Exit status: 0, or 1 if a picture could not be read (it and its objects are then left out),
@@ -60,13 +69,13 @@ def map_(data: str, cfg: str, weights: str, coco: bool, letter_box: bool, **sett
     """
     from ..data.dataset import read_difficult, read_list, read_truths
 
-    options = read_data(data)
+    options = read_data(data, strict)
     if coco:
         from ..evaluate.coco import require
 
         require()
     paths = read_list(_list_of(options, "valid"))
-    detector = _load(options, cfg, weights)
+    detector = _load(options, cfg, weights, strict)
     truths = read_truths(paths, detector.classes)
     pictures = _pictures(detector, paths, letter_box)
     if coco:
@@ -122,12 +131,18 @@ def _map_coco(pictures: Pictures, truths: list[Labels]) -> None:
     click.echo(evaluate_coco(measured, pictures.detector.classes).text, nl=False)
 
 
-@click.command()
+@click.command(cls=Command)
 @network_arguments
 @flag("-out", help="Name of the result file, or what the names of the files begin with.")
 @letter_box_flag
 def valid(
-    data: str, cfg: str, weights: str, out: str | None, letter_box: bool, **ignored: Any
+    data: str,
+    cfg: str,
+    weights: str,
+    out: str | None,
+    letter_box: bool,
+    strict: bool,
+    **ignored: Any,
 ) -> int:
     """Write detections for a judge: `eval =` in DATA says which (voc, coco, imagenet, bdd, kitti).
 
@@ -137,9 +152,9 @@ def valid(
     from ..data.dataset import read_list
     from ..evaluate.valid import NMS, THRESH, result_files
 
-    options = read_data(data)
+    options = read_data(data, strict)
     paths = read_list(_list_of(options, "valid"))
-    detector = _load(options, cfg, weights)
+    detector = _load(options, cfg, weights, strict)
     pictures = _pictures(detector, paths, letter_box)
     folder = options.results or "results"
     _show_heads(pictures)
@@ -149,9 +164,9 @@ def valid(
     return _failed(pictures)
 
 
-@click.command()
+@click.command(cls=Command)
 @network_arguments
-def recall(data: str, cfg: str, weights: str, **ignored: Any) -> int:
+def recall(data: str, cfg: str, weights: str, strict: bool, **ignored: Any) -> int:
     """Measure how many objects any box covers, whatever its class; the last line is the result.
 
     As in darknet, each picture's line goes to standard error, and pictures are never letterboxed.
@@ -162,9 +177,9 @@ def recall(data: str, cfg: str, weights: str, **ignored: Any) -> int:
     from ..evaluate.pictures import Pictures
     from ..evaluate.recall import THRESH, Recall, keep
 
-    paths = read_list(_list_of(read_data(data), "valid"))
+    paths = read_list(_list_of(read_data(data, strict), "valid"))
     truths = read_truths(paths)
-    pictures = Pictures(load(cfg, weights), paths, letter_box=False)
+    pictures = Pictures(load(cfg, weights, strict=strict), paths, letter_box=False)
     counts = Recall()
     for seen in pictures:
         found = pictures.boxes(seen, THRESH, 0)
@@ -173,12 +188,12 @@ def recall(data: str, cfg: str, weights: str, **ignored: Any) -> int:
     return _failed(pictures)
 
 
-@click.command("calc_anchors")
+@click.command("calc_anchors", cls=Command)
 @click.argument("data")
 @flag("-num_of_clusters", type=click.IntRange(1, 1000), default=5, help="How many anchors.")
-@flag("-width", type=click.IntRange(1), required=True, help="Of the network, as in its [net].")
-@flag("-height", type=click.IntRange(1), required=True, help="Of the network, as in its [net].")
-@click.option("--seed", default=0, show_default=True, help="Of the draw of the first anchors.")
+@flag("-width", type=PIXELS, required=True, help="Of the network, as in its [net].")
+@flag("-height", type=PIXELS, required=True, help="Of the network, as in its [net].")
+@flag("--seed", type=click.IntRange(0), default=0, help="Of the draw of the first anchors.")
 @flag("-show", is_flag=True, help="Accepted; no chart is drawn.")
 @dont_show
 @gpu_index
@@ -244,15 +259,12 @@ def _list_of(options: Data, key: str) -> str:
     return path
 
 
-def _load(options: Data, cfg: str, weights: str) -> Detector:
+def _load(options: Data, cfg: str, weights: str, strict: bool) -> Detector:
     """Load the network, whose classes must be as many as the names."""
     from ..detect import load
 
-    path = options.names or options.labels
-    if path is None:
-        raise CfgError(f"{options.path}: expected names = FILE, the names of the classes")
-    names = read_names(path)
-    detector = load(cfg, weights, names)
+    names = names_of(options)
+    detector = load(cfg, weights, names, strict=strict)
     if not detector.classes:
         raise NetworkError(f"{cfg}: has no detection head; there is nothing to measure")
     if options.classes not in (None, detector.classes):
@@ -263,8 +275,8 @@ def _load(options: Data, cfg: str, weights: str) -> Detector:
         )
     if detector.classes != len(names):
         raise DataError(
-            f"{path}: {len(names)} names, but {cfg} has classes={detector.classes}; "
-            "expected as many names as classes"
+            f"{options.names or options.labels}: {len(names)} names, but {cfg} has "
+            f"classes={detector.classes}; expected as many names as classes"
         )
     return detector
 

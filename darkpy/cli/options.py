@@ -2,21 +2,84 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from ..errors import nearest
+
+WORD = re.compile(r"-[A-Za-z][A-Za-z_-]+")  # -thresh, but neither -i nor -.5
+
+
+class Command(click.Command):
+    """A command whose flags are words behind one dash, and that names the nearest to a wrong one.
+
+    click alone would read -tresh as -t -r -e -s -h.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = {
+            spelling: option
+            for option in self.get_params(ctx)
+            if isinstance(option, click.Option)
+            for spelling in option.opts
+        }
+        words = iter(args)
+        for word in words:
+            if word == "--":
+                break
+            name, equals, _ = word.partition("=")
+            if name in options:
+                if not equals and not options[name].is_flag and not options[name].count:
+                    next(words, None)  # its value, which may begin with a dash
+            elif WORD.fullmatch(name):
+                single = [one for one in options if one.startswith("-") and one[1:2] != "-"]
+                raise click.UsageError(f"No such option: {name}{nearest(name, single)}", ctx)
+        return super().parse_args(ctx, args)
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1, which "nan" is not."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if number != number:
+            self.fail(f"{value} is not in the range 0<=x<=1.", param, ctx)
+        return number
+
 
 def flag(name: str, *more: str, **settings: Any) -> Callable[[Any], Any]:
-    """Declare darknet's flag ``-some_name``, spelled also --some_name and --some-name."""
+    """Declare darknet's flag ``-some_name``, which may have two dashes and dashes within."""
     word = name.lstrip("-")
     spellings = [name, *more]
     if len(word) > 1:
-        spellings += [f"--{word}", f"--{word.replace('_', '-')}"]
+        dashed = word.replace("_", "-")
+        spellings += [f"-{dashed}", f"--{word}", f"--{dashed}"]
     settings.setdefault("show_default", not settings.get("is_flag"))
     return click.option(*dict.fromkeys(spellings), word.lower(), **settings)
 
 
-gpu_index = flag("-i", type=int, default=None, help="GPU to use; this version runs on the CPU.")
+def _on_cpu(ctx: click.Context, option: click.Parameter, value: int | None) -> int | None:
+    if value is not None and value >= 0:
+        click.echo(f"warning: -i {value}: this version runs on the CPU", err=True)
+    return value
+
+
+gpu_index = flag(
+    "-i",
+    type=int,
+    default=None,
+    callback=_on_cpu,
+    help="GPU to use, or -1 for none; this version runs on the CPU.",
+)
 dont_show = flag("-dont_show", is_flag=True, help="Open no window.")
+strict = click.option(
+    "--strict", is_flag=True, help="Make errors of warnings, as of a key that is not known."
+)

@@ -6,9 +6,10 @@ import click
 
 from ..network import Network
 from ..weights import Version, read_weights, write_weights
+from .options import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("cfg")
 @click.argument("weights")
 @click.argument("out")

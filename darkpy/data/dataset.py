@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..cfg import expand, find_file, read_lines, reason
 from ..errors import DarkpyError, DataError, shorten
-from .sources import label_path, pictures_in
+from .sources import LONGEST_LIST, label_path, pictures_in
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ Labels = NDArray[np.float32]  # (n, 5): class, x, y, w, h
 Result = TypeVar("Result")
 
 LONGEST_PATH = 4096  # characters
+MOST_PICTURES = 10_000_000  # of a list; Open Images has nine million
 LONGEST_LABELS = 4 << 20  # bytes; a thousand objects take 40 thousand
 LARGEST = 3.4e38  # float32 has no larger number
 LARGEST_CLASS = 1_000_000  # float32 counts to 16 million, and a counter per class must fit memory
@@ -191,8 +192,10 @@ def _text(path: str | Path) -> str:
 
 def _lines(path: str | Path) -> Iterator[str]:
     """Yield the lines of a list that are not blank."""
-    for number, line in enumerate(map(str.strip, read_lines(path)), 1):
+    for number, line in enumerate(map(str.strip, read_lines(path, LONGEST_LIST)), 1):
         if len(line) > LONGEST_PATH:
             raise DataError(f"{path}:{number}: expected a path, got {shorten(line)}")
+        if number > MOST_PICTURES:
+            raise DataError(f"{path}: has more than {MOST_PICTURES:,} lines; is it a list?")
         if line:
             yield line

@@ -55,7 +55,7 @@ def read_image(path: str | Path, channels: int = 3) -> Image:
         raise ImageError(f"{path}: cannot be decoded: {said}") from None
     if image is None:
         raise ImageError(f"{path}: is not a picture that OpenCV can decode, or is damaged")
-    return _with_channels(image, channels)
+    return recoloured(checked(image), channels)  # of a .pfm OpenCV does not change the channels
 
 
 def _bytes(path: str | Path) -> bytes:
@@ -76,6 +76,9 @@ def _bytes(path: str | Path) -> bytes:
     return data
 
 
+_HINTS = {type(None): "; did the file open?", str: "; read the file first, as cv2.imread does"}
+
+
 def checked(image: Any) -> Image:
     """Return a picture given as (h, w, 3), (h, w, 1) or (h, w) uint8 as (h, w, c).
 
@@ -83,10 +86,11 @@ def checked(image: Any) -> Image:
     """
     expected = "a picture: expected an array (h, w, 3) or (h, w) of uint8"
     if not isinstance(image, np.ndarray):
-        hint = "; did the file open?" if image is None else ""
+        hint = _HINTS.get(type(image), "")
         raise ImageError(f"{expected}, got {type(image).__name__}{hint}")
     if image.dtype != np.uint8:
         raise ImageError(f"{expected}, got {image.dtype}")
+    image = np.asarray(image)  # numpy's matrix has other rules for indices
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.ndim not in (2, 3) or channels not in (1, 3) or not image.size:
         raise ImageError(f"{expected}, got shape {image.shape}")
@@ -127,10 +131,10 @@ def prepare(image: Image, shape: tuple[int, int, int], letter_box: bool = False)
     Only the pixels that the result needs are converted, so that a large picture costs little.
     """
     channels, height, width = shape
-    image = recoloured(checked(image), channels)
+    image = checked(image)
 
     def pick(rows: Any, columns: Any) -> Planes:
-        return to_planar(image[rows][:, columns])
+        return to_planar(recoloured(image[rows][:, columns], channels))
 
     size = image.shape[:2]
     if not letter_box:

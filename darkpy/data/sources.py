@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from ..cfg import find_file, read_lines, reason
 from ..errors import DataError
@@ -18,6 +19,8 @@ PICTURES = frozenset(
     ".avif .bmp .dib .exr .gif .hdr .jfif .jp2 .jpe .jpeg .jpg .pbm .pfm .pgm .pic .png .pnm .ppm "
     ".pxm .ras .sr .tif .tiff .webp".split()
 )
+LONGEST_LIST = 128 << 20  # bytes; a list of two million pictures has about 100 million
+LONGEST_LINE = 1 << 16  # characters
 LISTS = frozenset((".txt", ".list"))
 
 
@@ -37,7 +40,7 @@ def sources(
     for argument in arguments:
         path = os.path.expanduser(argument)
         if path == "-":
-            yield from from_stream(sys.stdin if stream is None else stream)
+            yield from from_stream(lines_of(sys.stdin) if stream is None else stream)
         elif os.path.isdir(path):
             yield from map(str, pictures_in(path))
         elif os.path.isfile(path):
@@ -66,6 +69,12 @@ def is_picture(path: str | Path) -> bool:
     return Path(path).suffix.lower() in PICTURES and os.path.isfile(path)
 
 
+def lines_of(stream: IO[str]) -> Iterator[str]:
+    """Yield the lines of a stream as they come; one longer than any path comes in pieces."""
+    while line := stream.readline(LONGEST_LINE):
+        yield line
+
+
 def from_stream(lines: Iterable[str | bytes]) -> Iterator[str]:
     """Yield the names on a stream as they come, one a line; blank lines do not count."""
     for line in lines:
@@ -75,7 +84,7 @@ def from_stream(lines: Iterable[str | bytes]) -> Iterator[str]:
 
 
 def _in_list(path: str) -> Iterator[str]:
-    for line in read_lines(path):
+    for line in read_lines(path, LONGEST_LIST):
         if line.strip():
             yield find_file(line.strip(), path, beside=False)
 

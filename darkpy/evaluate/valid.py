@@ -7,7 +7,6 @@ is a context manager that opens its files and gives the function that adds a pic
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -16,10 +15,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..cfg import reason
 from ..decode import Candidates
 from ..errors import DataError, nearest
-from ..files import replacing, write_text
+from ..files import make_folder, replacing, write_text
 from .pictures import Seen
 
 THRESH = 0.001
@@ -54,7 +52,7 @@ def result_files(
     ids = {"coco": COCO_IDS, "kitti": KITTI_NAMES, "bdd": BDD_NAMES}.get(kind)
     if ids and len(names) > len(ids):
         raise DataError(f"eval = {kind} has {len(ids)} classes; the names are {len(names)}")
-    _make(Path(folder))
+    make_folder(folder)
     return KINDS[kind](Path(folder), out, names)
 
 
@@ -141,7 +139,7 @@ def _list(file: BinaryIO) -> Iterator[Callable[[str], None]]:
 
     def put(item: str) -> None:
         nonlocal between
-        file.write(between + item.encode())
+        file.write(between + item.encode(errors="backslashreplace"))  # JSON's own escape
         between = b",\n"
 
     yield put
@@ -171,7 +169,8 @@ def _voc(folder: Path, out: str | None, names: Sequence[str]) -> Iterator[Add]:
         def add(seen: Seen, found: Candidates) -> None:
             for k, prob, *corners in detections(seen, found, offset=1):
                 box = " ".join(f"{one:f}" for one in corners)
-                files[k].write(f"{stem(seen.path)} {prob:f} {box}\n".encode())
+                line = f"{stem(seen.path)} {prob:f} {box}\n"
+                files[k].write(line.encode(errors="surrogateescape"))  # the bytes of the path
 
         yield add
 
@@ -179,7 +178,7 @@ def _voc(folder: Path, out: str | None, names: Sequence[str]) -> Iterator[Add]:
 @contextmanager
 def _kitti(folder: Path, out: str | None, names: Sequence[str]) -> Iterator[Add]:
     data = folder / (out or "kitti_results") / "data"
-    _make(data)
+    make_folder(data)
 
     def add(seen: Seen, found: Candidates) -> None:
         lines = [
@@ -190,13 +189,6 @@ def _kitti(folder: Path, out: str | None, names: Sequence[str]) -> Iterator[Add]
         write_text(data / f"{stem(seen.path)}.txt", "".join(lines))
 
     yield add
-
-
-def _make(folder: Path) -> None:
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {reason(error)}") from None
 
 
 KINDS: dict[str, Callable[[Path, str | None, Sequence[str]], AbstractContextManager[Add]]] = {

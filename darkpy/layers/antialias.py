@@ -6,11 +6,14 @@ from typing import Any
 
 from darkpy.kernels.common.geometry import conv_output
 
-from .base import Array, Shape
+from ..errors import NetworkError
+from .base import MOST, Array, Shape
 
 
 def blurred(x: Shape, kind: int, strides: tuple[int, int]) -> Shape:
-    """Return the shape of x after the blur ``kind``, 1 or 2."""
+    """Return the shape of x after the blur ``kind``, 1 or 2. Raises NetworkError for a vast x."""
+    if x.size > MOST:
+        raise NetworkError(f"has {x.size:,} values before its blur; expected at most {MOST:,}")
     size, border = blur_window(kind)
     sides = (conv_output(n, size, s, border) for n, s in zip(x[1:], strides, strict=True))
     return Shape(x.c, *sides)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..cfg import key
 from ..errors import NetworkError
 
+MOST = 2**31 - 1  # values of an array; darknet counts them in 32-bit integers
 Array = Any  # numpy.ndarray or cupy.ndarray, (n, c, h, w) unless said otherwise
 
 
@@ -130,8 +131,18 @@ class Layer:
         """
         if name == "weights":
             scale = math.sqrt(2 / max(1, math.prod(shape[1:])))
-            return rng.uniform(-scale, scale, shape).astype(np.float32)
+            return drawn(rng, shape, -scale, scale)
         return np.full(shape, name in ("scales", "rolling_variance"), np.float32)
+
+
+def drawn(
+    rng: np.random.Generator, shape: tuple[int, ...], low: float, high: float
+) -> NDArray[np.float32]:
+    """Return values between low and high; no array of another type is made on the way."""
+    values = rng.random(shape, np.float32)
+    values *= np.float32(high - low)
+    values += np.float32(low)
+    return values
 
 
 def absolute(index: int, links: Sequence[int]) -> tuple[int, ...]:

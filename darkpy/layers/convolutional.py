@@ -15,7 +15,7 @@ from darkpy.kernels.common.geometry import conv_output
 from ..cfg import key
 from ..errors import NetworkError
 from .antialias import blur, blur_grad, blurred
-from .base import Array, Context, Layer, Shape, section
+from .base import Array, Context, Layer, Shape, absolute, section
 from .normalize import norm_params, normalize, normalize_grad
 
 NOT_SHARED = -1000000000  # darknet's mark of a missing share_index
@@ -90,7 +90,7 @@ class Convolutional(Layer):
     def share(self, index: int) -> int:
         if self.share_index == NOT_SHARED:
             return index
-        return self.share_index if self.share_index >= 0 else index + self.share_index
+        return absolute(index, (self.share_index,))[0]
 
     def _before_blur(self, x: Shape) -> Shape:
         strides = (1, 1) if self.antialiasing else self.strides

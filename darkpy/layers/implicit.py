@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cfg import key
-from .base import Array, Context, Layer, Shape, section
+from .base import Array, Context, Layer, Shape, drawn, section
 
 
 @section("implicit")
@@ -20,8 +20,8 @@ from .base import Array, Context, Layer, Shape, section
 class Implicit(Layer):
     """Keys of [implicit]; the map is drawn from mean - std to mean + std."""
 
-    mean: float = 0.0
-    std: float = key(0.2, least=0)
+    mean: float = key(0.0, least=-1e38, most=1e38)
+    std: float = key(0.2, least=0, most=1e38)
     filters: int = key(128, least=1)
     atoms: int = key(1, least=1)
 
@@ -37,7 +37,7 @@ class Implicit(Layer):
     def initial(
         self, name: str, shape: tuple[int, ...], rng: np.random.Generator
     ) -> NDArray[np.float32]:
-        return rng.uniform(self.mean - self.std, self.mean + self.std, shape).astype(np.float32)
+        return drawn(rng, shape, self.mean - self.std, self.mean + self.std)
 
     def forward(self, ctx: Context, *xs: Array) -> Array:
         (x,) = xs

@@ -13,7 +13,7 @@ from darkpy.kernels.common.geometry import conv_output
 
 from ..cfg import key
 from ..errors import NetworkError
-from .base import Array, Context, Layer, Shape, section
+from .base import Array, Context, Layer, Shape, drawn, section
 
 
 @section("local")
@@ -45,7 +45,7 @@ class Local(Layer):
         if name == "biases":
             return np.zeros(shape, np.float32)
         scale = math.sqrt(2 / math.prod(shape[3:]))
-        return rng.uniform(-scale, scale, shape).astype(np.float32)
+        return drawn(rng, shape, -scale, scale)
 
     def forward(self, ctx: Context, *xs: Array) -> Array:
         (x,), p = xs, ctx.params

@@ -9,7 +9,7 @@ from ..cfg import key
 from ..errors import NetworkError
 from ..tree import ClassMap, Tree
 from .base import Array, Context, Layer, Shape, section
-from .yolo import doubt_anchors, pairs, require_filters
+from .yolo import doubt_anchors, pair, require_filters
 
 
 @section("region")
@@ -60,7 +60,7 @@ class Region(Layer):
     @property
     def priors(self) -> tuple[tuple[float, float], ...]:
         """(w, h) of each anchor, in cells of the grid."""
-        return pairs(self.anchors, self.num)[: self.num]
+        return tuple(pair(self.anchors, index) for index in range(self.num))
 
     @cached_property
     def hierarchy(self) -> Tree | None:

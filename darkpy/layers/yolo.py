@@ -65,19 +65,19 @@ class AnchorHead(Layer):
     @property
     def priors(self) -> tuple[tuple[float, float], ...]:
         """(w, h) of each anchor of this head, in pixels of the network's input."""
-        every = pairs(self.anchors, self.num)
-        return tuple(every[index] for index in self.indices)
+        return tuple(pair(self.anchors, index) for index in self.indices)
 
     def require_fit(self, x: Shape, entries: int) -> None:
         """Raise NetworkError unless the keys fit each other, and x: classes + entries an anchor."""
-        there = len(pairs(self.anchors, self.num))
-        for index in self.indices:
+        there = max(self.num, len(self.anchors) // 2)
+        for index in self.mask or ():
             if not 0 <= index < there:
                 raise NetworkError(
                     f"mask has {index}; expected 0..{there - 1}, as num={self.num} and "
                     f"anchors has {len(self.anchors) // 2} pairs"
                 )
-        require_filters(x, len(self.indices), self.classes, entries)
+        anchors = self.num if self.mask is None else len(self.mask)
+        require_filters(x, anchors, self.classes, entries)
         if self.counters_per_class and len(self.counters_per_class) != self.classes:
             raise NetworkError(
                 f"counters_per_class has {len(self.counters_per_class)} numbers; "
@@ -113,10 +113,10 @@ class Yolo(AnchorHead):
         )
 
 
-def pairs(values: tuple[float, ...], num: int) -> tuple[tuple[float, float], ...]:
-    """Return the anchors (w, h) of a key's numbers, at least ``num``: missing numbers are .5."""
-    every = values + (0.5,) * (2 * num - len(values))
-    return tuple(zip(every[::2], every[1::2], strict=False))
+def pair(values: tuple[float, ...], index: int) -> tuple[float, float]:
+    """Return the anchor (w, h) of that index of a key's numbers; .5 for one that is missing."""
+    w, h, *_ = (*values[2 * index : 2 * index + 2], 0.5, 0.5)
+    return w, h
 
 
 def doubt_anchors(values: tuple[float, ...], num: int) -> tuple[tuple[str, str], ...]:

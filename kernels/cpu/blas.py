@@ -7,6 +7,7 @@ it is .44 s and .28 s. Where BLAS is another library, `divisible` is False, and 
 """
 
 import ctypes
+import os
 import sys
 import threading
 from contextlib import contextmanager
@@ -75,3 +76,16 @@ def one_thread():
             users -= 1
             if users == 0:
                 put(before)
+
+
+def _start_anew():
+    """In a child of a fork no thread is left that holds the lock or will give BLAS its threads."""
+    global lock, users
+    lock = threading.Lock()
+    if users:
+        users = 0
+        CONTROLS[1](before)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

@@ -29,10 +29,10 @@ PRODUCTS, SUMS = 70_000, 8_000  # multiply-adds of a core in a microsecond, with
 def conv2d(x, w, *, stride=(1, 1), padding=0, dilation=1, groups=1):
     """Correlate x with w over zero padding, as the reference defines it.
 
-    Maps that are not float32 or whose pictures have gaps, and windows wider than WIDEST, for which
-    the border would be too large, go to the reference.
+    Maps that are not float32 or whose pictures have gaps go to the reference, and so do windows and
+    strides wider than WIDEST, for which the border or the phases would be too large.
     """
-    if not (planar(x) and dense(w)) or w.shape[2] * dilation > WIDEST:
+    if not (planar(x) and dense(w)) or max(w.shape[2] * dilation, *stride) > WIDEST:
         return reference.conv2d(
             x, w, stride=stride, padding=padding, dilation=dilation, groups=groups
         )

@@ -6,6 +6,7 @@ ends the process when two threads call at once.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 from itertools import pairwise
 
@@ -70,7 +71,8 @@ def run(function, parts):
 
 
 def submit(function, part):
+    """Begin on another thread, in a copy of the caller's context, as which numpy has errstate."""
     try:
-        return pool().submit(function, *part)
+        return pool().submit(copy_context().run, function, *part)
     except RuntimeError:  # the interpreter is ending
         return None

@@ -1,5 +1,6 @@
 """darkpy detector test: what it prints and writes, in darknet's words."""
 
+import io
 import json
 import re
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from darkpy.cli import main
+from darkpy.cli.detect import JsonFile
+from darkpy.decode import Candidates
 from tests.tiny import write_model, write_picture
 
 
@@ -115,8 +118,6 @@ def test_save_labels_writes_a_label_file_beside_the_picture(folder, darkpy):
 
 
 def test_names_come_on_standard_input(folder, darkpy, monkeypatch):
-    import io
-
     monkeypatch.setattr("sys.stdin", io.StringIO("a.png\n\n  b.jpg \r\n"))
     code, out, _ = darkpy("detector", "test", *MODEL, "-thresh", ".1", "-dont_show")
     assert code == 0
@@ -151,6 +152,14 @@ def test_drawings_can_be_kept(folder, darkpy):
     darkpy("detector", "test", *MODEL, ".", "-dont_show", "-save", "drawn")
     assert sorted(path.name for path in (folder / "drawn").iterdir()) == ["a.jpg", "b.jpg"]
     assert cv2.imread(str(folder / "drawn" / "a.jpg")).shape == (48, 80, 3)
+
+
+def test_drawings_of_one_name_are_numbered(folder, darkpy):
+    for where in ("x", "y"):
+        (folder / where).mkdir()
+        write_picture(folder / where / "a.png")
+    darkpy("detector", "test", *MODEL, "x/a.png", "y/a.png", "-dont_show", "-save", "drawn")
+    assert sorted(path.name for path in (folder / "drawn").iterdir()) == ["a-2.jpg", "a.jpg"]
 
 
 def test_names_that_begin_with_dont_show_are_hidden(folder, darkpy):
@@ -192,3 +201,18 @@ def test_partial_cuts_a_backbone(folder, darkpy):
     assert np.frombuffer(cut, "<u8", 1, 12)[0] == 0
     code, _, err = darkpy("partial", "tiny.cfg", "tiny.conv.2", "x", "4")
     assert code == 2 and "holds 2 layers" in err
+
+
+def test_json_has_what_is_more_likely_than_half_a_per_cent():
+    boxes = np.full((2, 4), 0.5, np.float32)
+    probs = np.array([[0.0049, 0.0051], [0.9, 0.02]], np.float32)
+    file = io.BytesIO()
+    JsonFile(file).add("a.png", Candidates(boxes, probs.max(1), probs), ("cat", "dog"))
+    written = [(one["name"], one["confidence"]) for one in json.loads(file.getvalue())["objects"]]
+    assert written == [("dog", 0.0051), ("cat", 0.9), ("dog", 0.02)]
+
+
+def test_a_missing_names_file_says_who_asks_for_it(folder, darkpy):
+    (folder / "tiny.names").unlink()
+    code, _, err = darkpy("detector", "test", *MODEL, "a.png")
+    assert code == 2 and "tiny.data: names: " in err and "tiny.names: cannot be read" in err

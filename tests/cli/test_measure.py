@@ -190,6 +190,14 @@ def test_valid_writes_what_the_judge_of_eval_wants(folder, darkpy):
     assert {one["category_id"] for one in records} <= {1, 2}
 
 
+def test_valid_writes_what_is_more_likely_than_a_thousandth(folder, darkpy):
+    write_model(folder, shift=-4.5)
+    (folder / "tiny.data").write_text((folder / "tiny.data").read_text() + "eval = coco\n")
+    assert darkpy("valid", *MODEL)[0] == 0
+    rows = json.loads((folder / "results" / "coco_results.json").read_text())
+    assert 0.001 < min(row["score"] for row in rows) < 0.002
+
+
 def test_valid_and_map_coco_agree(folder, darkpy, monkeypatch):
     """The judge's own tool, given the file of `valid`, says what `map --coco` says."""
     monkeypatch.setattr("darkpy.evaluate.coco.MOST", 1000)  # `valid` writes them all
@@ -283,7 +291,7 @@ def test_calc_anchors_reports_labels_outside_their_picture(folder, darkpy):
     ("words", "complaint"),
     [
         (("-width", "64"), "Missing option '-height'"),
-        (("-width", "0", "-height", "64"), "0 is not in the range x>=1"),
+        (("-width", "0", "-height", "64"), "0 is not in the range 1<=x<=1000000"),
         (("-width", "9", "-height", "9", "-num_of_clusters", "99"), "99 clusters, but the boxes"),
     ],
 )

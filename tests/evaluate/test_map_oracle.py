@@ -6,6 +6,7 @@ import pytest
 
 import darkpy
 from darkpy.cfg import read_names
+from darkpy.cli import main
 from darkpy.data.dataset import read_list, read_truths
 from darkpy.evaluate.match import match
 from darkpy.evaluate.pictures import Pictures
@@ -44,7 +45,7 @@ def test_agrees_with_the_c_program(model):
         pairs = zip(found, truths, strict=True)
         matches = [match(one.boxes, one.probs, rows, iou_thresh) for one, rows in pairs]
         report = evaluate(matches, detector.classes, iou_thresh=iou_thresh, points=points)
-        theirs = table(SHARED / "oracle" / "map" / f"train2017.{model}.{run}.txt")
+        theirs = figures(model, run)
         assert report.map == pytest.approx(theirs["map"], abs=MAP), run
         assert report.truths.sum() == theirs["truths"]
         for count in ("tp", "fp", "fn"):
@@ -52,9 +53,34 @@ def test_agrees_with_the_c_program(model):
             assert abs(ours - theirs[count]) <= max(SHARE * theirs[count], FEW), (run, count)
 
 
-def table(path):
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="reference material is absent")
+def test_the_command_prints_the_c_programs_table(tmp_path, capsys):
+    data = SHARED / "data"
+    (tmp_path / "x.data").write_text(
+        f"valid = {data / 'coco128' / 'images'}\nnames = {data / 'coco128' / 'coco.names'}\n"
+    )
+    model = data / "models" / "yolo-fastest-1.1"
+    words = [str(tmp_path / "x.data"), f"{model}.cfg", f"{model}.weights", "-points", "11"]
+    with pytest.raises(SystemExit) as stop:
+        main(["detector", "map", *words])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    ours, theirs = table(text), figures("yolo-fastest-1.1", "points11")
+    assert ours["map"] == pytest.approx(theirs["map"], abs=MAP)
+    for count in ("tp", "fp", "fn", "truths"):
+        assert abs(ours[count] - theirs[count]) <= FEW
+    counted = re.search(r"detections_count = (\d+)", text)
+    assert int(counted[1]) == pytest.approx(22298, rel=0.01)  # of all above .005, as darknet's
+
+
+def figures(model, run):
+    """Return the figures that the C program printed."""
+    return table((SHARED / "oracle" / "map" / f"train2017.{model}.{run}.txt").read_text())
+
+
+def table(text):
     """Return the figures of a table that darknet printed."""
-    text = path.read_text()
     counts = re.search(r"TP = (\d+), FP = (\d+), FN = (\d+), average IoU", text)
     mean = re.search(r"mean average precision \(mAP@[\d.]+\) = ([\d.]+)", text)
     truths = re.search(r"unique_truth_count = (\d+)", text)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import threading
@@ -137,3 +138,37 @@ def test_kernels_have_no_more_threads_than_the_environment_gives_blas():
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout == "1\n"
+
+
+FORKING = """
+import os, sys, threading, warnings
+import numpy as np
+from darkpy.kernels import ops
+from darkpy.kernels.cpu import blas
+
+warnings.simplefilter("ignore")  # Python 3.12 warns of forks beside threads: that is the matter
+conv = ops("cpu").conv2d
+x, w = np.ones((1, 16, 40, 40), np.float32), np.ones((16, 16, 3, 3), np.float32)
+truth = conv(x, w, padding=1)
+held, go = threading.Event(), threading.Event()
+
+def hold():
+    with blas.one_thread(), blas.lock:
+        held.set()
+        go.wait()
+
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    os._exit(0 if np.array_equal(conv(x, w, padding=1), truth) and blas.users == 0 else 1)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+go.set()
+sys.exit(code)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_the_child_of_a_fork_computes_though_a_thread_was_at_work():
+    done = subprocess.run([sys.executable, "-c", FORKING], cwd=ROOT, timeout=60)
+    assert done.returncode == 0

@@ -17,6 +17,7 @@ CASES = [
     ({"filters": 2, "size": 3, "stride": 2}, (2, 5, 6), (2, 2)),
     ({"filters": 2, "size": 2, "stride": 2}, (2, 4, 6), (2, 3)),
     ({"filters": 2, "size": 3, "padding": 2}, (1, 3, 4), (5, 6)),
+    ({"filters": 2, "size": 1, "padding": 1, "dilation": 3}, (1, 3, 4), (5, 6)),
     ({"filters": 2, "size": 3, "pad": True, "padding": 5}, (1, 3, 4), (3, 4)),
     ({"filters": 4, "size": 3, "pad": True, "groups": 2}, (6, 3, 4), (3, 4)),
     ({"filters": 4, "size": 3, "pad": True, "groups": 4, "stride": 2}, (4, 5, 4), (3, 2)),
