@@ -1,0 +1,84 @@
+"""Bounds for every test here, and the count of the inputs that they tried."""
+
+import contextlib
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import cfgs
+
+MEMORY = 3 << 30  # bytes that a test may take beyond what the process has; Linux tells and obeys
+TRIED = Counter()
+
+
+@pytest.fixture
+def tried(record_property):
+    """Count inputs: tried("kind", 3); the sums end the run and go into its report."""
+    own = Counter()
+
+    def count(kind, inputs=1):
+        own[kind] += inputs
+
+    yield count
+    TRIED.update(own)
+    for kind, inputs in own.items():
+        record_property(f"tried {kind}", inputs)
+
+
+def pytest_terminal_summary(terminalreporter):
+    if TRIED:
+        terminalreporter.section("bad input tried")
+        for kind, inputs in sorted(TRIED.items()):
+            terminalreporter.write_line(f"{inputs:7,} {kind}")
+
+
+@pytest.fixture(autouse=True)
+def _bounded():
+    """Let what asks for more than MEMORY fail, where the system can be told so."""
+    with bounded(MEMORY):
+        yield
+
+
+@contextlib.contextmanager
+def bounded(more):
+    """Limit the address space of this process to what it has now and ``more`` bytes."""
+    pages = Path("/proc/self/statm")
+    if not pages.is_file():
+        yield
+        return
+    import resource
+
+    used = int(pages.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    """Keep the thousands of warnings out of pytest's records; they are formatted all the same."""
+
+    class Formatted(logging.Handler):
+        def emit(self, record):
+            assert record.getMessage()
+
+    log, handler = logging.getLogger("darkpy"), Formatted()
+    log.addHandler(handler)
+    log.propagate = False
+    yield
+    log.propagate = True
+    log.removeHandler(handler)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return a folder, which is the working directory, with the tables that sections name."""
+    monkeypatch.chdir(tmp_path)
+    cfgs.write_tables(tmp_path)
+    return tmp_path
