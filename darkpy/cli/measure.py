@@ -267,6 +267,8 @@ def _load(options: Data, cfg: str, weights: str, strict: bool) -> Detector:
     detector = load(cfg, weights, names, strict=strict)
     if not detector.classes:
         raise NetworkError(f"{cfg}: has no detection head; there is nothing to measure")
+    if options.map:
+        click.echo(f"warning: {options.path}: map is not applied in this version", err=True)
     if options.classes not in (None, detector.classes):
         click.echo(
             f"warning: {options.path}: classes = {options.classes}, but {cfg} has "

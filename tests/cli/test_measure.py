@@ -299,3 +299,10 @@ def test_calc_anchors_refusals(folder, darkpy, words, complaint):
     code, _, err = darkpy("calc_anchors", "tiny.data", *words)
     assert code == 2
     assert complaint in err
+
+
+def test_a_class_map_is_not_passed_over_in_silence(folder, darkpy):
+    with (folder / "tiny.data").open("a") as file:
+        file.write("map = x.map\n")
+    code, _, err = darkpy("map", *MODEL)
+    assert code == 0 and "tiny.data: map is not applied in this version" in err
