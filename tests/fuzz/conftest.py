@@ -28,10 +28,14 @@ def tried(record_property):
         record_property(f"tried {kind}", inputs)
 
 
-def pytest_terminal_summary(terminalreporter):
-    if TRIED:
+def pytest_terminal_summary(terminalreporter, config):
+    """Write the sums, by the kind of file, and with -v by test."""
+    sums = Counter()
+    for kind, inputs in TRIED.items():
+        sums[kind if config.getoption("verbose") > 0 else kind.partition(":")[0]] += inputs
+    if sums:
         terminalreporter.section("bad input tried")
-        for kind, inputs in sorted(TRIED.items()):
+        for kind, inputs in sorted(sums.items()):
             terminalreporter.write_line(f"{inputs:7,} {kind}")
 
 

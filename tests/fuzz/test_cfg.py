@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkpy import DarkpyError, Network
-from darkpy.layers import LAYERS
+from darkpy import DarkpyError, Detector, Network
+from darkpy.layers import LAYERS, Shape
 from darkpy.layers.recurrent import Recurrent
 from tests.conftest import ROOT
 from tests.fuzz import cfgs, spoil
-from tests.fuzz.exercise import build, exercise, in_time, is_small
+from tests.fuzz.exercise import build, exercise, in_time
 
 ZOO = sorted((ROOT / "cfg").glob("*.cfg"))
 SLOW = pytest.mark.slow
@@ -196,7 +196,12 @@ LONG = {
 }
 
 
-@pytest.mark.parametrize("what", LONG)
+FAST = ("a line", "a key", "a number", "a word", "a list", "lines", "unknown keys", "layers")
+
+
+@pytest.mark.parametrize(
+    "what", [what if what in FAST else pytest.param(what, marks=SLOW) for what in LONG]
+)
 def test_long_files_are_read_or_refused_soon(what, folder, tried):
     (folder / "x.cfg").write_text(cfgs.HEAD + CONV + LONG[what] + "\n", encoding="utf-8")
     with in_time(what):
@@ -257,17 +262,32 @@ def test_what_is_no_file(path, folder, tried):
 def test_long_chains_of_shared_parameters(folder, tried):
     for index in ("-1", "0"):
         shared = f"{CONV}share_index={index}\n"
-        text = cfgs.HEAD + CONV + CONV * 0 + shared * 3000
+        text = cfgs.HEAD + CONV + shared * 3000
         assert attempt(folder / "x.cfg", text, index) in ("refused", "ran", "built")
         tried("cfg: chains of share_index")
 
 
 def test_deep_networks_run(folder, tried):
-    """All steps of building, running and decoding take a time in proportion to the layers."""
-    layers = 12_000
-    text = cfgs.HEAD + "[activation]\nactivation=relu\n" * layers
-    assert attempt(folder / "x.cfg", text, "deep") == "built"  # too many values to run often
+    layers = 8_000
     text = cfgs.HEAD.replace("=8", "=1") + "[activation]\nactivation=relu\n" * layers
     assert attempt(folder / "x.cfg", text, "deep") == "ran"
-    assert is_small(Network.from_cfg(folder / "x.cfg"))
-    tried("cfg: deep", 2)
+    tried("cfg: deep")
+
+
+def test_a_run_is_planned_in_a_time_in_proportion_to_the_layers(tried):
+    layers = [LAYERS["activation"](activation="relu")] * 40_000  # by squares it would take 30 s
+    network = Network.from_layers(layers, Shape(1, 1, 1))
+    with in_time("deep", 10):
+        Detector(network, [{}] * len(layers))
+    tried("cfg: deep")
+
+
+@pytest.mark.parametrize(
+    "head", ["[yolo]", "[region]", "[Gaussian_yolo]", "[detection]\nside=1\ncoords=4"]
+)
+def test_heads_after_a_vector_are_decoded(head, folder, tried):
+    path = folder / "x.cfg"
+    text = cfgs.HEAD + f"[connected]\noutput=OUT\n{head}\nclasses=2\nnum=1\nanchors=2,3\n"
+    outcomes = {attempt(path, text.replace("OUT", str(count))) for count in (7, 11)}
+    assert outcomes == {"ran", "refused"}
+    tried("cfg: heads after a vector", 2)

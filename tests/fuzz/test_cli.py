@@ -47,7 +47,8 @@ def place(folder, monkeypatch):
         (folder / f"{kind}.data").write_text(text + "results=folder/results\n")
     (folder / "all.data").write_text("valid=.\ntrain=self.txt\nnames=tiny.names\nresults=a.png\n")
     (folder / "lost.data").write_text("valid=none.txt\ntrain=folder\nnames=binary.txt\n")
-    monkeypatch.setenv("HOME", str(folder))
+    for home in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(home, str(folder))
     monkeypatch.setenv("OPENCV_TEMP_PATH", str(folder))  # OpenCV leaves some behind
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
@@ -271,6 +272,14 @@ def test_a_name_without_end_on_standard_input(darkpy, tried):
         status, _, err = darkpy("detector", "test", *model, *said, stdin=b"x" * 3_000_000)
         assert status == 1 and "46 of the pictures" in err
         tried("cli: endless names")
+
+
+def test_a_counter_for_each_of_a_billion_classes_is_refused(darkpy, place, tried):
+    (place / "b.data").write_text("classes=2147483647\ntrain=valid.txt\n")
+    said = ("b.data", "-width", "64", "-height", "64", "-num_of_clusters", "1")
+    status, _, err = darkpy("detector", "calc_anchors", *said)
+    assert status == 2 and "classes = 2147483647: expected at most 1000000" in err
+    tried("cli: spoiled files")
 
 
 def test_output_goes_nowhere_else(darkpy, place, tried):

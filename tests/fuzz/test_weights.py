@@ -195,18 +195,7 @@ def test_absurd_networks_with_little_weights(keys, count, folder, tried):
     tried("weights: absurd networks")
 
 
-BAD_OUT = (
-    "",
-    ".",
-    "/",
-    "folder",
-    "none/x",
-    "tiny.cfg/x",
-    "\0",
-    "\ud800",
-    "x" * 300,
-    "~nobody-here/x",
-)
+BAD_OUT = ("", ".", "/", "folder", "none/x", "tiny.cfg/x", "\0", "x" * 300, "~nobody-here/x")
 
 
 @pytest.mark.parametrize("out", BAD_OUT, ids=ascii)
