@@ -58,6 +58,11 @@ def _size(data: bytes) -> tuple[int, int, int]:
     return 0, 0, 0
 
 
+def is_jpeg_2000(data: bytes) -> bool:
+    """Tell whether a file begins as a JPEG 2000 does, in its box or without."""
+    return data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"))
+
+
 def is_jpeg(data: bytes) -> bool:
     """Tell whether a file begins as a JPEG does."""
     return data.startswith(b"\xff\xd8\xff")

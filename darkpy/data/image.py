@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..boxes import letter_size
 from ..cfg import reason
 from ..errors import ImageError
-from .header import ends_early, too_much
+from .header import ends_early, is_jpeg_2000, too_much
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,10 @@ def read_image(path: str | Path, channels: int = 3) -> Image:
     data = _bytes(path)
     if claimed := too_much(data):
         raise ImageError(f"{path}: claims {claimed}, but ends after {len(data)} bytes")
+    if is_jpeg_2000(data) and tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 12):
+        raise ImageError(
+            f"{path}: JPEG 2000 needs OpenCV 4.12; before, a damaged one ends the process"
+        )
     if ends_early(data):
         log.warning("%s: the JPEG ends early; what is missing of the picture is grey", path)
         data += b"\xff\xd9"  # newer versions of OpenCV decode nothing without it

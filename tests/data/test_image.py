@@ -335,3 +335,13 @@ def test_damaged_files_give_a_picture_or_an_image_error(tmp_path_factory, kind, 
         assert str(error).startswith(str(path))
     else:
         assert (image.ndim, image.dtype, image.size > 0) == (3, np.uint8, True)
+
+
+@pytest.mark.parametrize("name", [b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51\0\x2f"])
+def test_a_jpeg_2000_is_not_given_to_an_opencv_that_dies_of_it(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(cv2, "__version__", "4.11.0")
+    with pytest.raises(ImageError, match=r"JPEG 2000 needs OpenCV 4\.12"):
+        read_image(write(tmp_path, name + bytes(99)))
+    monkeypatch.setattr(cv2, "__version__", "4.12.0-dev")
+    with pytest.raises(ImageError, match="is not a picture that OpenCV can decode"):
+        read_image(write(tmp_path, b"almost" + name))

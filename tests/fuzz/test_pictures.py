@@ -139,6 +139,8 @@ def attempt(detector, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", GOOD)
 def test_what_opencv_reads_is_looked_at(name, attempt, tried):
+    if name == ".jp2" and cv2.__version__.startswith(("4.10.", "4.11.")):
+        pytest.skip("refused where OpenCV dies of damaged ones")
     found = attempt(GOOD[name])
     said = cv2.imdecode(np.frombuffer(GOOD[name], np.uint8), cv2.IMREAD_GRAYSCALE)
     assert found == (None if said is None else (*said.shape[:2], 1))
