@@ -185,6 +185,7 @@ def _connect(
     if max(counts) > MOST:
         raise NetworkError(f"needs an array of {max(counts):,} values; expected at most {MOST:,}")
     if owner != index:
+        owner = nodes[owner].owner  # which may share in its turn
         theirs = nodes[owner].params
         if theirs != params:
             raise NetworkError(f"shares parameters {theirs} of layer {owner}; it needs {params}")

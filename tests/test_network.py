@@ -123,3 +123,10 @@ def test_sharing_layers_hold_their_owners_arrays(cfg):
     params = network.initial_params(np.random.default_rng(0))
     assert params[1] is params[0] and params[2] is params[0]
     assert network.nodes[1].params == {}
+
+
+def test_a_layer_may_share_with_one_that_shares(cfg):
+    text = "[convolutional]\nfilters=3\nsize=3\npad=1\n"
+    chained = text + "share_index=-1\n"
+    network = Network.from_cfg(cfg(HEAD + text + 3 * chained))
+    assert [node.owner for node in network.nodes] == [0, 0, 0, 0]
