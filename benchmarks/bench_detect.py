@@ -8,7 +8,6 @@ compile.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -19,7 +18,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from machine import copying, describe  # noqa: E402
+from machine import report  # noqa: E402
 
 from darkpy import Network  # noqa: E402
 from darkpy.detect import Detector  # noqa: E402
@@ -37,21 +36,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
     paths = options.cfg or [ROOT / "cfg" / f"{name}.cfg" for name in DEFAULT]
-    before = copying()
-    rows = [row for path in paths for row in measure(path, options.size, options.rounds)]
-    machine = describe() | {"copy": [before, copying()]}
-    print(
-        f"{machine['processor']}, {machine['threads']} threads, numpy {machine['numpy']}, float32"
-    )
-    print(f"memory is copied at {before:.1f} GB/s before and {machine['copy'][1]:.1f} GB/s after")
-    print(f"{'network':24}{'input':>10}{'device':>11}{'first ms':>10}{'ms':>9}{'worst':>9}")
-    for row in rows:
-        print(
+    report(
+        lambda: [row for path in paths for row in measure(path, options.size, options.rounds)],
+        f"{'network':24}{'input':>10}{'device':>11}{'first ms':>10}{'ms':>9}{'worst':>9}",
+        lambda row: (
             f"{row['network']:24}{row['input']:>10}{row['device']:>11}{row['first']:10.1f}"
             f"{row['median']:9.1f}{row['worst']:9.1f}"
-        )
-    if options.json:
-        options.json.write_text(json.dumps({**machine, "rows": rows}, indent=1), "utf-8")
+        ),
+        options.json,
+    )
 
 
 def measure(path: str | Path, side: int | None, rounds: int) -> list[dict]:

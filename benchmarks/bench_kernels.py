@@ -8,7 +8,6 @@ between their turns: the threads of BLAS, which the reference leaves running, sp
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from machine import copying, describe  # noqa: E402
+from machine import report  # noqa: E402
 
 from darkpy.kernels import ops  # noqa: E402
 from tests.kernels.cases import CASES, Case  # noqa: E402
@@ -35,20 +34,15 @@ def main() -> None:
     cases = [case for case in CASES if case.timed and options.op in (None, case.op)]
     if not cases or options.rounds < 1:
         parser.error("nothing to time")
-    before = copying()
-    rows = measure(cases, options.rounds)
-    after = copying()
-    machine = describe() | {"copy": [before, after]}
-    print(f"{machine['processor']}, {machine['threads']} threads, numpy {machine['numpy']}")
-    print(f"memory is copied at {before:.1f} GB/s before and {after:.1f} GB/s after")
-    print(f"{'':48}{'cpu ms':>9}{'ref. ms':>9}{'ratio':>7}{'GFLOP/s':>9}{'GB/s':>7}")
-    for row in rows:
-        print(
+    report(
+        lambda: measure(cases, options.rounds),
+        f"{'':48}{'cpu ms':>9}{'ref. ms':>9}{'ratio':>7}{'GFLOP/s':>9}{'GB/s':>7}",
+        lambda row: (
             f"{row['case']:48}{row['cpu']:9.3f}{row['reference']:9.3f}"
             f"{row['reference'] / row['cpu']:7.1f}{row['gflops']:9.1f}{row['gbytes']:7.1f}"
-        )
-    if options.json:
-        options.json.write_text(json.dumps({**machine, "rows": rows}, indent=1), "utf-8")
+        ),
+        options.json,
+    )
 
 
 def measure(cases: list[Case], rounds: int) -> list[dict]:
