@@ -7,6 +7,7 @@ DarkpyError
 ├── DataError       a list of pictures or a label file that cannot be used
 ├── ImageError      a picture that cannot be decoded
 ├── DeviceError     a device that is not there
+├── TrainingError   a training that cannot begin or go on
 └── DownloadError   a file that could not be fetched whole
 
 Each message begins with where (``yolov4.cfg:127:`` or ``layer 82 [convolutional]:``), says what was
@@ -45,6 +46,10 @@ class ImageError(DarkpyError):
 
 class DeviceError(DarkpyError):
     """A device that darkpy does not have on this machine."""
+
+
+class TrainingError(DarkpyError):
+    """A training that cannot begin or go on."""
 
 
 class DownloadError(DarkpyError):
