@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,29 @@ def read_list(path: str | Path) -> list[str]:
     return found
 
 
+class Fault(NamedTuple):
+    """A line of a label file that is not as it should be, or a file as a whole (line 0).
+
+    kind  a word or two, the same for all faults of a sort: "malformed", "class", "not finite"
+    """
+
+    path: str
+    line: int
+    kind: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.what}" if self.line else f"{self.path}: {self.what}"
+
+
+class Scan(NamedTuple):
+    """The objects of a label file, the line of each, and the faults of the others."""
+
+    labels: Labels
+    lines: list[int]
+    faults: list[Fault]
+
+
 def read_labels(path: str | Path, classes: int | None = None) -> Labels:
     """Read a label file: (n, 5) float32 class, x, y, w, h; a missing file has no objects.
 
@@ -61,32 +84,45 @@ def read_labels(path: str | Path, classes: int | None = None) -> Labels:
     As darknet does, reading stops at the first line that is not five numbers; a warning names it.
     Raises DataError for a file that cannot be read or is longer than 4 MiB.
     """
+    labels, _, faults = scan_labels(path, classes)
+    left_out = [fault for fault in faults if fault.kind != "malformed"]
+    for fault in faults[len(left_out) :]:
+        log.warning("%s; the rest is not read", fault)
+    if left_out:
+        more = f" ({len(left_out)} such lines)" if len(left_out) > 1 else ""
+        log.warning("%s; the object is left out%s", left_out[0], more)
+    return labels
+
+
+def scan_labels(path: str | Path, classes: int | None = None) -> Scan:
+    """Read a label file as `read_labels` does, and return what is wrong with it instead of a log.
+
+    Of the faults "malformed" can only be the last: the rest of the file is not read.
+    """
     limit = LARGEST_CLASS if classes is None else classes
     rows: list[tuple[float, ...]] = []
-    left_out: list[str] = []
+    lines: list[int] = []
+    faults: list[Fault] = []
+
+    def fault(kind: str, what: str) -> None:
+        faults.append(Fault(str(path), number, kind, what))
+
     for number, line in enumerate(_text(path).splitlines(), 1):
         words = line.split()
         if not words:
             continue
         row = _numbers(words)
         if row is None:
-            log.warning(
-                "%s:%d: expected 'class x y width height', got %s; the rest is not read",
-                path,
-                number,
-                shorten(line.strip()),
-            )
+            fault("malformed", f"expected 'class x y width height', got {shorten(line.strip())}")
             break
         if not 0 <= row[0] < limit:
-            left_out.append(f"{path}:{number}: class {row[0]:.0f}: expected 0 to {limit - 1}")
+            fault("class", f"class {row[0]:.0f}: expected 0 to {limit - 1}")
         elif not max(map(abs, row)) <= LARGEST or any(map(math.isnan, row)):
-            left_out.append(f"{path}:{number}: {shorten(line.strip())} is not finite")
+            fault("not finite", f"{shorten(line.strip())} is not finite")
         else:
             rows.append(row)
-    if left_out:
-        more = f" ({len(left_out)} such lines)" if len(left_out) > 1 else ""
-        log.warning("%s; the object is left out%s", left_out[0], more)
-    return np.array(rows, np.float32).reshape(-1, 5)
+            lines.append(number)
+    return Scan(np.array(rows, np.float32).reshape(-1, 5), lines, faults)
 
 
 def read_truths(pictures: Iterable[str], classes: int | None = None) -> list[Labels]:
