@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ..detect import Detector
     from ..evaluate.pictures import Pictures, Seen
 
-THRESH = 0.005  # what darknet's map asks of a detection
-NMS = 0.45
 PIXELS = click.IntRange(1, 1_000_000)  # the side of a network's input
 
 
@@ -102,7 +100,7 @@ def _map_darknet(
 ) -> None:
     """Measure and print as darknet does."""
     from ..evaluate.match import match
-    from ..evaluate.report import HINT, evaluate, table
+    from ..evaluate.report import HINT, NMS, THRESH, evaluate, table
 
     click.echo("\n calculation mAP (mean average precision)...")
     _show_heads(pictures)
@@ -110,7 +108,7 @@ def _map_darknet(
     for seen in _run(pictures, "map"):
         found = pictures.boxes(seen, THRESH, NMS)
         excused = difficult[seen.index] if difficult else None
-        matches.append(match(found.boxes, found.probs, truths[seen.index], iou_thresh, excused))
+        matches.append(match(found.boxes, found.probs, truths[seen.index], excused))
     detector = pictures.detector
     report = evaluate(
         matches, detector.classes, thresh=thresh, iou_thresh=iou_thresh, points=points

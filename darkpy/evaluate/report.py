@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from .average_precision import average_precision
 from .match import Matches, match
 
+THRESH = 0.005  # what darknet's map asks of a detection
+NMS = 0.45
+
 HINT = (  # printed after the table
     "",
     "Set -points flag:",
@@ -87,7 +90,7 @@ def evaluate(
 
     matches     one per picture
     thresh      above which a detection counts for tp, fp, precision, recall and avg_iou
-    iou_thresh  that the matches were made with; it is only reported
+    iou_thresh  above which the overlap of a detection with a truth makes a match
     points      of the average precision: 0, 11, 101 (see `average_precision`)
 
     Above thresh, the detection that comes first in its picture is the one that finds a truth, even
@@ -96,18 +99,20 @@ def evaluate(
     """
     none = np.zeros((0, 5), np.float32)
     matches = [match(none[:, 1:], none, none), *matches]  # there may be no picture
-    prob, class_id, local, overlap, excused, objects = map(
+    prob, class_id, local, overlap, difficult, objects = map(
         np.concatenate, zip(*matches, strict=True)
     )
     starts = np.cumsum([0, *(len(one.objects) for one in matches[:-1])])
-    truth = np.where(local < 0, -1, local + np.repeat(starts, [len(one.prob) for one in matches]))
+    matched = overlap > iou_thresh
+    truth = local + np.repeat(starts, [len(one.prob) for one in matches])
+    truth = np.where(matched, truth, -1)
     truths = np.bincount(objects, minlength=classes)
 
     above = prob > thresh
     right = above & first_of(truth)
     tp = np.bincount(class_id[right], minlength=classes)
     fp = np.bincount(class_id[above & ~right], minlength=classes)
-    kept = ~excused
+    kept = matched | ~(difficult > iou_thresh)
     return Report(
         ap=_average_precisions(prob[kept], class_id[kept], truth[kept], truths, points),
         tp=tp,

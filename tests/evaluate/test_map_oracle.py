@@ -41,9 +41,9 @@ def test_agrees_with_the_c_program(model):
     pictures = Pictures(detector, paths)
     found = [pictures.boxes(seen, 0.005, 0.45) for seen in pictures]
     assert len(paths) == len(found) == 128
+    pairs = zip(found, truths, strict=True)
+    matches = [match(one.boxes, one.probs, rows) for one, rows in pairs]
     for run, points, iou_thresh in RUNS:
-        pairs = zip(found, truths, strict=True)
-        matches = [match(one.boxes, one.probs, rows, iou_thresh) for one, rows in pairs]
         report = evaluate(matches, detector.classes, iou_thresh=iou_thresh, points=points)
         theirs = figures(model, run)
         assert report.map == pytest.approx(theirs["map"], abs=MAP), run

@@ -37,7 +37,7 @@ def picture(rng, difficult):
 def test_equals_darknets_loops(seed, difficult, points, iou_thresh):
     rng = np.random.default_rng(seed)
     pictures = [picture(rng, difficult) for _ in range(4)]
-    matches = [match(*one[:3], iou_thresh, one[3]) for one in pictures]
+    matches = [match(*one) for one in pictures]
     report = evaluate(matches, CLASSES, thresh=0.25, iou_thresh=iou_thresh, points=points)
     ap, tp, fp, count, avg_iou = darknet_map(pictures, CLASSES, 0.25, iou_thresh, points)
     # The same sums of float64 in another order: 1e-9 is far above what that can change.
@@ -75,7 +75,7 @@ def test_difficult_objects_excuse_a_detection_from_the_curve_only():
     row = np.array([[0, 0.7, 0.7, 0.2, 0.2]], np.float32)
     difficult = np.array([[0, 0.2, 0.2, 0.2, 0.2]], np.float32)
     plain = evaluate([match(box, probs, row)], 1)
-    excused = evaluate([match(box, probs, row, 0.5, difficult)], 1)
+    excused = evaluate([match(box, probs, row, difficult)], 1)
     assert plain.ap[0] == 0.5
     assert excused.ap[0] == 1
     assert excused.fp[0] == plain.fp[0] == 1
@@ -121,7 +121,7 @@ def test_table_has_darknets_words():
     probs = np.array([[0.9, 0]], np.float32)
     box = np.array([[0.5, 0.5, 0.2, 0.2]], np.float32)
     row = np.array([[0, 0.5, 0.5, 0.2, 0.2]], np.float32)
-    report = evaluate([match(box, probs, row, 0.75)], 2, iou_thresh=0.75, points=101)
+    report = evaluate([match(box, probs, row)], 2, iou_thresh=0.75, points=101)
     assert list(table(report, ["a", "b c"])) == [
         "",
         " detections_count = 1, unique_truth_count = 1  ",
