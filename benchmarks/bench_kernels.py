@@ -19,7 +19,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from machine import report  # noqa: E402
 
 from darkpy.kernels import ops  # noqa: E402
-from tests.kernels.cases import CASES, Case  # noqa: E402
+from tests.kernels.case import Case  # noqa: E402
+from tests.kernels.cases import CASES  # noqa: E402
 
 DEVICES = ("cpu", "reference")
 REST = 0.1  # seconds
@@ -61,8 +62,7 @@ def measure(cases: list[Case], rounds: int) -> list[dict]:
     rows = []
     for case, drawn in zip(cases, arrays, strict=True):
         cpu, reference = (1e3 * statistics.median(times[str(case), name]) for name in DEVICES)
-        result = getattr(devices["cpu"], case.op)(*drawn, **case.numbers)
-        moved = sum(x.nbytes for x in (*drawn, result))
+        moved = sum(x.nbytes for x in (*drawn, *case.answers(devices["cpu"], drawn)))
         speeds = {"gflops": 2e-6 * case.macs / cpu, "gbytes": 1e-6 * moved / cpu}
         rows.append({"case": str(case), "cpu": cpu, "reference": reference, **speeds})
     return rows

@@ -7,12 +7,12 @@ float32 in, float32 out.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .kernels.common import overlap as kernels
 
 Floats = NDArray[np.floating[Any]]
 
@@ -45,63 +45,8 @@ def overlap(a: Floats, b: Floats, kind: str = "iou") -> Floats:
 
     This is darknet's box_iou_kind. Where the enclosing box is a point, each kind is the iou.
     """
-    with np.errstate(all="ignore"):  # boxes may be empty, or infinite
-        return _KINDS[kind](np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0))
-
-
-def _intersection_and_union(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
-    w = np.minimum(ax + aw / 2, bx + bw / 2) - np.maximum(ax - aw / 2, bx - bw / 2)
-    h = np.minimum(ay + ah / 2, by + bh / 2) - np.maximum(ay - ah / 2, by - bh / 2)
-    intersection = np.where((w < 0) | (h < 0), 0, w * h)
-    return intersection, aw * ah + bw * bh - intersection
-
-
-def _iou(a: Floats, b: Floats) -> Floats:
-    intersection, union = _intersection_and_union(a, b)
-    return np.where((intersection == 0) | (union == 0), 0, intersection / union)
-
-
-def _enclosing(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """Return width and height of the smallest box around both."""
-    (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
-    w = np.maximum(ax + aw / 2, bx + bw / 2) - np.minimum(ax - aw / 2, bx - bw / 2)
-    h = np.maximum(ay + ah / 2, by + bh / 2) - np.minimum(ay - ah / 2, by - bh / 2)
-    return w, h
-
-
-def _distance(a: Floats, b: Floats) -> Floats:
-    """Return the squared distance of the centres, in squared diagonals of the enclosing box."""
-    w, h = _enclosing(a, b)
-    diagonal = w * w + h * h
-    squared = (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2
-    return np.where(diagonal == 0, 0, squared / diagonal)
-
-
-def _giou(a: Floats, b: Floats) -> Floats:
-    w, h = _enclosing(a, b)
-    around = w * h
-    _, union = _intersection_and_union(a, b)
-    return _iou(a, b) - np.where(around == 0, 0, (around - union) / around)
-
-
-def _diou(a: Floats, b: Floats) -> Floats:
-    return _iou(a, b) - _distance(a, b) ** 0.6
-
-
-def _ciou(a: Floats, b: Floats) -> Floats:
-    share, (w, h) = _iou(a, b), _enclosing(a, b)
-    v = 4 / math.pi**2 * (np.arctan(b[2] / b[3]) - np.arctan(a[2] / a[3])) ** 2
-    alpha = v / (1 - share + v + 1e-6)
-    return np.where((w == 0) & (h == 0), share, share - (_distance(a, b) + alpha * v))
-
-
-_KINDS: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "iou": _iou,
-    "giou": _giou,
-    "diou": _diou,
-    "ciou": _ciou,
-}
+    found: Floats = kernels.overlap(a, b, kind)
+    return found
 
 
 def letter_size(image_w: int, image_h: int, net_w: int, net_h: int) -> tuple[int, int]:

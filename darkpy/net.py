@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from .cfg import key
 
 POLICIES = ("constant", "random", "poly", "step", "exp", "sigmoid", "steps", "sgdr")
+BELOW_1 = 0.999999  # of what forgets: 1 never would
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetOptions:
-    """The keys of [net]; the input is ``channels`` x ``height`` x ``width``, or ``inputs`` long."""
+    """The keys of [net]; the input is ``channels`` x ``height`` x ``width``, or ``inputs`` long.
+
+    train_bn_bias  (darkpy's own) the biases of batch normalisation are learned too
+    """
 
     batch: int = key(1, least=1)
     subdivisions: int = key(1, least=1)
@@ -44,8 +48,8 @@ class NetOptions:
     sgdr_cycle: int = 0
     sgdr_mult: int = 2
     adam: bool = False
-    B1: float = 0.9
-    B2: float = 0.999
+    B1: float = key(0.9, least=0, most=BELOW_1)
+    B2: float = key(0.999, least=0, most=BELOW_1)
     eps: float = 0.000001
 
     flip: bool = True
@@ -77,6 +81,7 @@ class NetOptions:
     workspace_size_limit_MB: int = 1024
     use_cuda_graph: bool = False
     try_fix_nan: bool = False
+    train_bn_bias: bool = False
     weights_reject_freq: int = 0
     equidistant_point: int = 0
     badlabels_rejection_percentage: float = 0.0

@@ -12,10 +12,15 @@ from .layers.base import Array
 from .network import Network
 
 
+class OutOfMemory(NetworkError, MemoryError):
+    """Memory that does not suffice to run a layer; the message names it."""
+
+
 class Context:
     """What a layer may touch while it runs: kernels, its parameters, and what it kept.
 
-    grads  gradient of each parameter, added up; nodes that share parameters share it
+    grads        gradient of each parameter, added up; nodes that share parameters share it
+    input_grads  the gradients of the inputs are asked for on the way back
     """
 
     def __init__(
@@ -32,6 +37,7 @@ class Context:
         self.rng = rng or np.random.default_rng(0)
         self.grads: dict[str, Array] = {} if grads is None else grads
         self.saved: tuple[Any, ...] = ()
+        self.input_grads = True
 
     def save(self, *values: Any) -> None:
         """Keep values for the way back; nothing is kept in inference."""
@@ -48,6 +54,7 @@ class Tape:
     params  one dict of arrays a node, as `read_weights` or `Network.initial_params` give
     ops     the kernels of a device, as ``darkpy.kernels.ops`` gives
     train   use the batch's statistics, drop out, and keep what the way back needs
+    frozen  so many layers, from the first, run as in inference all the same
     """
 
     def __init__(
@@ -57,12 +64,14 @@ class Tape:
         ops: Any,
         train: bool = False,
         rng: np.random.Generator | None = None,
+        frozen: int = 0,
     ) -> None:
         self.network = network
         self.frames: list[Context] = []
         for node in network.nodes:
             grads = self.frames[node.owner].grads if node.owner != node.index else {}
-            self.frames.append(Context(ops, params[node.index], train, rng, grads))
+            learns = train and node.index >= frozen
+            self.frames.append(Context(ops, params[node.index], learns, rng, grads))
         self.ops = ops
         last = {one: node.index for node in network.nodes for one in node.inputs}
         keep = {node.index for node in network.heads}
@@ -76,9 +85,8 @@ class Tape:
         outputs = {-1: x}
         for node in self.network.nodes:
             outputs[node.index] = self._step(node.index, outputs)
-            if not self.frames[node.index].train:
-                for one in self._done[node.index]:
-                    del outputs[one]
+            for one in self._done[node.index]:
+                del outputs[one]
         return {node.index: outputs[node.index] for node in self.network.heads}
 
     def activations(self, x: Array) -> list[Array]:
@@ -98,19 +106,29 @@ class Tape:
         except NetworkError as error:
             raise NetworkError(f"{node.where}: {error}") from None
         except MemoryError:
-            raise NetworkError(f"{node.where}: not enough memory to compute {node.shape}") from None
+            raise OutOfMemory(f"{node.where}: not enough memory to compute {node.shape}") from None
 
-    def backward(self, deltas: Mapping[int, Array]) -> Array:
+    def backward(self, deltas: Mapping[int, Array], until: int = -1, image: bool = True) -> Array:
         """Take the gradients of the heads' outputs back; return that of the picture.
 
-        Gradients of parameters are added to ``frames[i].grads``.
+        until  the layer at which the way back ends, before its own backward; -1: the picture
+        image  whether the gradient of the picture is wanted; None is returned where it is not
+
+        Gradients of parameters are added to ``frames[i].grads``; what layers saved is let go.
         """
         pending = dict(deltas)
-        for node in reversed(self.network.nodes):
-            if node.index not in pending:
+        last = until if until >= 0 or not image else -2  # the last one whose gradient is unwanted
+        for node in reversed(self.network.nodes[until + 1 :]):
+            frame = self.frames[node.index]
+            if node.index not in pending or node.layer.onlyforward:
+                frame.saved = ()
                 continue
+            frame.input_grads = max(node.inputs) > last
             dy = pending.pop(node.index)
-            gradients = node.layer.backward(self.frames[node.index], dy)
+            with np.errstate(all="ignore"):
+                gradients = node.layer.backward(frame, dy)
+            frame.saved = ()
             for one, dx in zip(node.inputs, gradients, strict=True):
-                pending[one] = self.ops.add(pending[one], dx) if one in pending else dx
+                if one > last and dx is not None:
+                    pending[one] = self.ops.add(pending[one], dx) if one in pending else dx
         return pending.get(-1)

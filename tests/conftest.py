@@ -3,9 +3,11 @@
 A test module takes the constants from here with `from tests.conftest import SHARED`.
 """
 
+import importlib.util
 import os
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -39,6 +41,16 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"reference material is absent: no folder {SHARED.name}/ beside the checkout")
     return SHARED
+
+
+@pytest.fixture
+def make(shared: Path) -> ModuleType:
+    """Return make_weights.py, which draws the weights that the C program ran with."""
+    path = shared / "oracle" / "make_weights.py"
+    spec = importlib.util.spec_from_file_location("make_weights", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

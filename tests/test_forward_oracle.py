@@ -1,7 +1,5 @@
 """Every layer of every network, compared with the numbers of the C program."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 
@@ -13,15 +11,6 @@ CFGS = sorted(path.stem for path in ORACLE.glob("*.cfg"))
 # The C program adds in another order, in float32, without folding; 1e-4 of the layer's scale is
 # what the project promises. The worst seen is written beside each network in the closing table.
 TOLERANCE = 1e-4
-
-
-@pytest.fixture(scope="module")
-def make():
-    path = SHARED / "oracle" / "make_weights.py"
-    spec = importlib.util.spec_from_file_location("make_weights", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def worst_differences(name, weights, make):

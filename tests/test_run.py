@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from darkpy import Network
+from darkpy.errors import NetworkError
 from darkpy.kernels import ops
 from darkpy.run import Tape
+from tests.layers.gradient import DERIVABLE
 
 TEXT = """[net]
 width=12
@@ -83,10 +85,10 @@ def test_gradients_of_a_whole_network(network, rng):
     weight = rng.normal(0, 1, (2, 3, 8, 12))
 
     def loss(x):
-        y = Tape(network, double(params), ops("reference"), train=True).forward(x)[7]
+        y = Tape(network, double(params), DERIVABLE, train=True).forward(x)[7]
         return float((y * weight).sum())
 
-    tape = Tape(network, double(params), ops("reference"), train=True)
+    tape = Tape(network, double(params), DERIVABLE, train=True)
     tape.forward(x)
     dx = tape.backward({7: weight})
     step = 1e-6
@@ -130,3 +132,59 @@ def test_inference_lets_go_of_what_is_used_up(tmp_path, rng):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * x.nbytes  # not 20 outputs of this size: columns and two or three maps
+
+
+def grads_of(network, rng, until=-1, image=True, **tape):
+    """Return the tape after a way back, the picture's gradient, and which layers got gradients."""
+    tape = Tape(network, network.initial_params(rng), ops("reference"), True, **tape)
+    x = rng.normal(0, 1, (2, 2, 8, 12)).astype(np.float32)
+    y = tape.forward(x)[7]
+    dx = tape.backward({7: np.ones_like(y)}, until, image)
+    return tape, dx, [k for k, frame in enumerate(tape.frames) if frame.grads]
+
+
+def test_the_way_back_ends_before_the_layer_it_is_told(network, rng):
+    _, dx, reached = grads_of(network, rng, until=1)
+    assert dx is None and reached == [1, 2, 7]  # the second, which shares with the third
+
+
+def test_the_gradient_of_the_picture_is_left_out_if_nobody_wants_it(network, rng):
+    _, dx, reached = grads_of(network, rng, image=False)
+    assert dx is None and reached == [0, 1, 2, 7]
+    _, dx, _ = grads_of(network, rng)
+    assert dx.shape == (2, 2, 8, 12)
+
+
+def test_all_that_was_kept_is_let_go_on_the_way_back(network, rng):
+    tape, _, _ = grads_of(network, rng)
+    assert all(frame.saved == () for frame in tape.frames)
+
+
+def test_frozen_layers_run_as_in_inference(network, rng):
+    tape, _, _ = grads_of(network, rng, until=1, frozen=1)
+    assert not tape.frames[0].params["rolling_mean"].any()
+    tape, _, _ = grads_of(network, rng, until=1)
+    assert tape.frames[0].params["rolling_mean"].any()
+
+
+def test_onlyforward_stops_what_comes_back_through_the_layer(tmp_path, rng):
+    path = tmp_path / "x.cfg"
+    path.write_text(TEXT.replace("activation=swish", "activation=swish\nonlyforward=1"))
+    _, _, reached = grads_of(Network.from_cfg(path), rng)
+    assert 0 in reached  # by way of the [shortcut]
+    path.write_text(TEXT.replace("[maxpool]", "[maxpool]\nonlyforward=1").replace("-1,-3", "-1"))
+    _, dx, reached = grads_of(Network.from_cfg(path), rng)
+    assert dx is None and reached == [7]
+
+
+def test_a_layer_without_memory_is_named(network, rng, monkeypatch):
+    tape = Tape(network, network.initial_params(rng), ops("reference"))
+
+    def fails(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(tape.ops, "maxpool", fails)
+    x = rng.normal(0, 1, (1, 2, 8, 12)).astype(np.float32)
+    with pytest.raises(MemoryError, match=r"layer 4 \[maxpool\]: not enough memory") as caught:
+        tape.forward(x)
+    assert isinstance(caught.value, NetworkError)

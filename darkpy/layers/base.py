@@ -41,6 +41,7 @@ class Context(Protocol):
     train: bool
     rng: np.random.Generator
     saved: tuple[Any, ...]
+    input_grads: bool  # whether `backward` is asked for the gradients of the inputs
 
     def save(self, *values: Any) -> None:
         """Keep values for the way back; nothing is kept in inference."""
@@ -119,7 +120,11 @@ class Layer:
         raise NetworkError(f"[{self.section}] cannot be run")
 
     def backward(self, ctx: Context, dy: Array) -> tuple[Array, ...]:
-        """Return the gradient of each input, given that of the output; add those of parameters."""
+        """Return the gradient of each input, given that of the output; add those of parameters.
+
+        Where ``ctx.input_grads`` is false, None may stand for the gradient of an input. A head with
+        a loss is given the loss's gradient by its input, and passes it on in the input's order.
+        """
         raise NetworkError(f"[{self.section}] cannot be trained")
 
     def initial(

@@ -143,6 +143,8 @@ class Convolutional(Layer):
             ctx.add_grad("biases", ops.bias_grad(dz))
         geometry = self._geometry()
         ctx.add_grad("weights", ops.conv2d_weight_grad(dconv, seen, size=self.size, **geometry))
+        if not ctx.input_grads:
+            return (None,)
         return (ops.conv2d_input_grad(dconv, w, shape=x.shape, **geometry),)
 
     def _geometry(self) -> dict[str, object]:

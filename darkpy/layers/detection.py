@@ -15,7 +15,8 @@ class Detection(Layer):
     """Keys of [detection]; apart from ``softmax`` and the sizes they act in training only.
 
     The output is in three parts, of so many values for each of the side * side cells: ``classes``
-    probabilities, ``num`` confidences, ``num * coords`` of boxes.
+    probabilities, ``num`` confidences, ``num * coords`` of boxes. ``reorg`` has no effect, as in
+    darknet.
     """
 
     is_head = True
@@ -55,3 +56,6 @@ class Detection(Layer):
         if not self.softmax:
             return x
         return ctx.ops.softmax(x, counts=(self.classes,) * self.side**2)
+
+    def backward(self, ctx: Context, dy: Array) -> tuple[Array, ...]:
+        return (dy,)

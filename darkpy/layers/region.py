@@ -21,6 +21,8 @@ class Region(Layer):
     gives them, objectness after the logistic function, classes after softmax if ``softmax`` or
     ``tree`` is set and as they are otherwise.
 
+    ``log``, ``sqrt``, ``absolute`` and ``mask_scale`` have no effect, as in darknet.
+
     anchors  w, h of each of ``num`` in cells of the grid
     map      the class of the tree that each class of a data set is
     """
@@ -79,3 +81,6 @@ class Region(Layer):
         if self.hierarchy is not None:
             counts = self.hierarchy.counts
         return ctx.ops.region(xs[0], classes=self.classes, counts=counts)
+
+    def backward(self, ctx: Context, dy: Array) -> tuple[Array, ...]:
+        return (ctx.ops.region_inverse(dy, classes=self.classes),)

@@ -19,7 +19,7 @@ class Softmax(Layer):
     groups   so many softmaxes over equal runs of the input
     tree     one softmax for the children of each class (YOLO9000, arxiv.org/abs/1612.08242)
     spatial  one softmax over the channels of each pixel, as darknet's GPU path has it
-    noloss   adds nothing to the loss of a training
+    noloss   adds nothing to the loss of a training, and takes the gradient of its output back
     """
 
     is_head = True
@@ -46,10 +46,13 @@ class Softmax(Layer):
         (x,) = xs
         counts = self._counts(x.shape)
         y = ctx.ops.softmax(x, counts=counts, temperature=self.temperature)
-        ctx.save(y, counts)
+        if self.noloss:
+            ctx.save(y, counts)
         return y
 
     def backward(self, ctx: Context, dy: Array) -> tuple[Array, ...]:
+        if not self.noloss:
+            return (dy,)  # the loss's, and that of a [cost] after it, are by the input
         y, counts = ctx.saved
         return (ctx.ops.softmax_grad(dy, y, counts=counts, temperature=self.temperature),)
 

@@ -10,6 +10,7 @@ from ..tree import ClassMap
 from .base import Array, Context, Layer, Shape, section
 
 IOU_KINDS = ("iou", "giou", "diou", "ciou")
+MOST_ANCHORS = 10_000  # yolov4-p7 has 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class AnchorHead(Layer):
     is_head = True
 
     classes: int = key(20, least=1)
-    num: int = key(1, least=1)
+    num: int = key(1, least=1, most=MOST_ANCHORS)
     mask: tuple[int, ...] | None = key(None)
     anchors: tuple[float, ...] = key((), least=0)
     max: int = key(200, least=1)
@@ -66,6 +67,17 @@ class AnchorHead(Layer):
     def priors(self) -> tuple[tuple[float, float], ...]:
         """(w, h) of each anchor of this head, in pixels of the network's input."""
         return tuple(pair(self.anchors, index) for index in self.indices)
+
+    @property
+    def all_priors(self) -> tuple[tuple[float, float], ...]:
+        """(w, h) of the anchors of all heads that a truth may be given to, in the same pixels."""
+        return tuple(
+            pair(self.anchors, index) for index in range(max(self.num, max(self.indices) + 1))
+        )
+
+    def backward(self, ctx: Context, dy: Array) -> tuple[Array, ...]:
+        """Pass on what the loss gives: it is by the input already, as darknet takes no slope."""
+        return (dy,)
 
     def require_fit(self, x: Shape, entries: int) -> None:
         """Raise NetworkError unless the keys fit each other, and x: classes + entries an anchor."""

@@ -1,10 +1,8 @@
-"""Convolution of planar float32 maps.
+"""Convolution of planar float32 maps, and its gradients.
 
-A window of one cell is a matrix product as it stands. Otherwise a channel is first copied within
-its zero border and apart by phases: with stride s, cells that are s apart lie side by side, so
-that each weight meets unbroken runs of cells. Groups of few channels, depthwise ones above all,
-are summed from these runs; the rest is laid out in columns, a band of rows at a time, and
-multiplied by BLAS.
+A window of one cell is a matrix product as it stands, and windows of 3 x 3 cells become few
+products in `winograd`. Groups of few channels, depthwise ones above all, are summed where their
+windows lie; the rest is laid out in columns, a band of rows at a time, and multiplied by BLAS.
 """
 
 from functools import partial
@@ -13,13 +11,13 @@ import numpy as np
 
 from .. import reference
 from ..common.geometry import conv_output
-from . import blas
-from .jit import inline, jit
+from . import blas, winograd
 from .layout import dense, planar
 from .scratch import MOST, scratch
 from .threads import divide, run
+from .windows import add_columns, lay_columns, multiply_groups, spread_groups, sum_groups
 
-__all__ = ["conv2d"]
+__all__ = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
 
 WIDEST = 1024  # cells
 FEW = 32  # channels times filters of a group up to which it is summed without BLAS
@@ -41,42 +39,73 @@ def conv2d(x, w, *, stride=(1, 1), padding=0, dilation=1, groups=1):
     rows = conv_output(height, k, stride[0], padding, dilation)
     cols = conv_output(width, k, stride[1], padding, dilation)
     y = np.empty((n, f, rows, cols), np.float32)
+    if not y.size:
+        return y
     geometry = (k, *stride, padding, dilation)
+    if winograd.pays(y.shape, per, groups, geometry):
+        winograd.convolve(x, w, y, padding)
+        return y
     if k == 1 and stride == (1, 1) and not padding:
         convolve = multiply_cells
-    elif groups > 1 and k > 1 and per * (f // groups) <= FEW:
+    elif sums(w.shape, groups):
         convolve = sum_windows
     else:
         convolve = multiply_windows
-    for image in range(n):
-        convolve(x[image], w.reshape(groups, f // groups, per * k * k), y[image], geometry)
+    convolve(x, w.reshape(groups, f // groups, per * k * k), y, geometry)
     return y
 
 
-def multiply_cells(x, w, y, geometry):
-    """Fill y (f, h, w) with the products of w (groups, f / groups, c / groups) and x (c, h, w)."""
-    groups, each, per = w.shape
-    places = y.shape[1] * y.shape[2]
-    cells, product = x.reshape(groups, per, places), y.reshape(groups, each, places)
-    if each > places:
-        parts = [(w[:, a:b], cells, product[:, a:b]) for a, b in shares(each, y.size * per)]
+def conv2d_weight_grad(dy, x, *, size, stride=(1, 1), padding=0, dilation=1, groups=1):
+    """Return the gradient of w, as the reference defines it; what goes where is as above."""
+    dy = np.ascontiguousarray(dy)
+    if not (dense(dy) and dy.size and planar(x)) or max(size * dilation, *stride) > WIDEST:
+        numbers = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        return reference.conv2d_weight_grad(dy, x, size=size, **numbers)
+    shape = (dy.shape[1], x.shape[1] // groups, size, size)
+    dw = np.empty(shape, np.float32)
+    geometry = (size, *stride, padding, dilation)
+    matrix = dw.reshape(groups, shape[0] // groups, -1)
+    if winograd.pays(dy.shape, shape[1], groups, geometry):
+        winograd.weight_grad(dy, x, dw, padding)
+    elif sums(shape, groups):
+        parts = divide(groups, dy.size * matrix.shape[2] / SUMS)
+        run(partial(multiply_groups, dy, x, matrix, *geometry), parts)
     else:
-        parts = [(w, cells[:, :, a:b], product[:, :, a:b]) for a, b in shares(places, y.size * per)]
-    with blas.one_thread():
-        run(np.matmul, parts)
+        correlate(dy, x, matrix, geometry)
+    return dw
 
 
-def multiply_windows(x, w, y, geometry):
-    """Fill y (f, h', w') with the products of w (groups, f / groups, -1) and windows of x."""
-    groups, each, depth = w.shape
-    _, rows, cols = y.shape
-    product = y.reshape(groups, each, rows * cols)
-    if each > rows * cols:
-        parts = [(w[:, a:b], product[:, a:b], 0, rows) for a, b in shares(each, y.size * depth)]
+def conv2d_input_grad(dy, w, *, shape, stride=(1, 1), padding=0, dilation=1, groups=1):
+    """Return the gradient of x, as the reference defines it; what goes where is as above.
+
+    At stride 1 it is a convolution with the weights turned about.
+    """
+    size, per = w.shape[2], len(w) // groups
+    border = dilation * (size - 1) - padding
+    dy = np.ascontiguousarray(dy)
+    if not (dense(dy, w) and dy.size) or border < 0 or max(size * dilation, *stride) > WIDEST:
+        numbers = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        return reference.conv2d_input_grad(dy, w, shape=shape, **numbers)
+    dx = np.zeros(shape, np.float32)
+    geometry = (size, *stride, padding, dilation)
+    matrix = w.reshape(groups, per, -1)
+    if winograd.pays(shape, len(w), groups, geometry):
+        winograd.convolve(dy, w, dx, border, turned=True)
+    elif sums(w.shape, groups):
+        spread_sums(dy, matrix, dx, geometry)
+    elif stride == (1, 1):
+        turned = w.reshape(groups, per, *w.shape[1:]).swapaxes(1, 2)[..., ::-1, ::-1]
+        turned = np.ascontiguousarray(turned).reshape(shape[1], per, size, size)
+        dx = conv2d(dy, turned, padding=border, dilation=dilation, groups=groups)
     else:
-        parts = [(w, product, a, b) for a, b in shares(rows, y.size * depth)]
-    with blas.one_thread():
-        run(partial(multiply_rows, x, cols, geometry), parts)
+        spread(dy, matrix, dx, geometry)
+    return dx
+
+
+def sums(shape, groups):
+    """Return whether groups of weights (f, c / groups, k, k) are summed without BLAS."""
+    f, per, k = shape[:3]
+    return groups > 1 and k > 1 and per * (f // groups) <= FEW
 
 
 def shares(count, products):
@@ -84,119 +113,137 @@ def shares(count, products):
     return divide(count, products / PRODUCTS) if blas.divisible else [(0, count)]
 
 
-def multiply_rows(x, cols, geometry, w, product, top, bottom):
-    """Do what multiply_windows does for the rows top..bottom of the output, some at a time."""
+def multiply_cells(x, w, y, geometry):
+    """Fill y (n, f, h, w) with products of w (groups, f / groups, c / groups) and cells of x."""
+    groups, each, per = w.shape
+    n, places = len(y), y.shape[2] * y.shape[3]
+    cells, product = x.reshape(n, groups, per, places), y.reshape(n, groups, each, places)
+    if n == 1 and each > places:
+        parts = [(w[:, a:b], product[:, :, a:b], 0, places) for a, b in shares(each, y.size * per)]
+    else:
+        parts = [(w, product, a, b) for a, b in shares(n * places, y.size * per)]
+    with blas.one_thread():
+        run(partial(multiply_places, cells), parts)
+
+
+def multiply_places(x, w, product, first, end):
+    """Do what multiply_cells does for the places first..end, of all pictures in turn."""
+    for image, a, b in pieces(first, end, x.shape[3]):
+        np.matmul(w, x[image, :, :, a:b], out=product[image, :, :, a:b])
+
+
+def multiply_windows(x, w, y, geometry):
+    """Fill y (n, f, h', w') with the products of w (groups, f / groups, -1) and windows of x."""
+    groups, each, depth = w.shape
+    n, _, rows, cols = y.shape
+    product = y.reshape(n, groups, each, rows * cols)
+    if n == 1 and each > rows * cols:
+        parts = [(w[:, a:b], product[:, :, a:b], 0, rows) for a, b in shares(each, y.size * depth)]
+    else:
+        parts = [(w, product, a, b) for a, b in shares(n * rows, y.size * depth)]
+    with blas.one_thread():
+        run(partial(multiply_rows, x, rows, geometry), parts)
+
+
+def multiply_rows(x, rows, geometry, w, product, first, end):
+    """Do what multiply_windows does for the rows first..end, of all pictures in turn."""
+    cols = product.shape[3] // rows
+    for image, top, columns in bands(x, geometry, rows, cols, len(w), first, end):
+        part = product[image, :, :, top * cols :][:, :, : columns.shape[2]]
+        np.matmul(w, columns, out=part)
+
+
+def correlate(dy, x, dw, geometry):
+    """Fill dw (groups, f / groups, -1) with the products of dy (n, f, h', w') and windows of x.
+
+    Each thread sums rows of its own; their sums are added in the order of the threads.
+    """
+    n, _, rows, cols = dy.shape
+    parts = shares(n * rows, dy.size * dw.shape[2])
+    sums = np.zeros((len(parts), *dw.shape), np.float32)
+    delta = dy.reshape(n, len(dw), -1, rows * cols)
+    work = partial(correlate_rows, delta, x, rows, geometry)
+    with blas.one_thread():
+        run(work, [(total, *part) for total, part in zip(sums, parts, strict=True)])
+    sums.sum(0, out=dw)
+
+
+def correlate_rows(dy, x, rows, geometry, dw, first, end):
+    """Add to dw what the rows first..end give, of all pictures in turn."""
+    cols = dy.shape[3] // rows
+    product = np.empty_like(dw)
+    for image, top, columns in bands(x, geometry, rows, cols, len(dw), first, end):
+        part = dy[image, :, :, top * cols :][:, :, : columns.shape[2]]
+        np.matmul(part, columns.swapaxes(1, 2), out=product)
+        dw += product
+
+
+def spread(dy, w, dx, geometry):
+    """Add to dx (n, c, h, w) the windows that w (groups, f / groups, -1) and dy give."""
+    groups, each, depth = w.shape
+    taps = geometry[0] * geometry[0]
+    delta = dy.reshape(len(dy), groups, each, -1)
+    turned = w.swapaxes(1, 2)
+    if groups == 1:
+        ends = shares(depth // taps, dy.size * depth)
+        parts = [(delta, turned[:, a * taps : b * taps], dx[:, a:b]) for a, b in ends]
+    else:
+        per = depth // taps
+        ends = shares(groups, dy.size * depth)
+        parts = [(delta[:, a:b], turned[a:b], dx[:, a * per : b * per]) for a, b in ends]
+    with blas.one_thread():
+        run(partial(spread_windows, dy.shape[3], geometry), parts)
+
+
+def spread_windows(cols, geometry, dy, w, dx):
+    """Do what `spread` does with dy (n, groups, f / groups, places) and w turned about."""
     k = geometry[0]
-    depth = len(x) * k * k
-    most = max(1, MOST // max(1, depth * cols))
-    for first in range(top, bottom, most):
-        count = min(most, bottom - first)
-        columns = scratch(depth * count * cols).reshape(len(x), k, k, count, cols)
-        lay_columns(x, columns, *geometry[1:], first)
-        part = product[:, :, first * cols : (first + count) * cols]
-        np.matmul(w, columns.reshape(len(w), -1, count * cols), out=part)
+    rows, channels = dy.shape[3] // cols, dx.shape[1]
+    most = max(1, MOST // max(1, channels * k * k * cols))
+    for image in range(len(dx)):
+        for top in range(0, rows, most):
+            count = min(most, rows - top)
+            columns = scratch(channels * k * k * count * cols)
+            part = dy[image, :, :, top * cols : (top + count) * cols]
+            np.matmul(w, part, out=columns.reshape(len(w), -1, count * cols))
+            add_columns(dx[image], columns.reshape(channels, k, k, count, cols), *geometry[1:], top)
+
+
+def bands(x, geometry, rows, cols, groups, first, end):
+    """Yield (picture, top, columns) for bands of the rows first..end, of all pictures in turn.
+
+    columns  (groups, -1, count * cols), the windows of the rows from top on; the next overwrite
+             them. Of windows of one cell at stride 1 they are the cells as they lie.
+    """
+    n, c = x.shape[:2]
+    k = geometry[0]
+    if geometry[:4] == (1, 1, 1, 0):
+        cells = x.reshape(n, groups, -1, rows * cols)
+        for image, top, bottom in pieces(first, end, rows):
+            yield image, top, cells[image, :, :, top * cols : bottom * cols]
+        return
+    most = max(1, MOST // max(1, c * k * k * cols))
+    for image, begin, bottom in pieces(first, end, rows):
+        for top in range(begin, bottom, most):
+            count = min(most, bottom - top)
+            columns = scratch(c * k * k * count * cols).reshape(c, k, k, count, cols)
+            lay_columns(x[image], columns, *geometry[1:], top)
+            yield image, top, columns.reshape(groups, -1, count * cols)
+
+
+def pieces(first, end, each):
+    """Yield (picture, from, to) for the lines first..end, where each picture has ``each``."""
+    for image in range(first // each, -(-end // each)):
+        yield image, max(0, first - image * each), min(each, end - image * each)
 
 
 def sum_windows(x, w, y, geometry):
-    """Fill y (f, h', w') with the sums over windows of x (c, h, w), group by group."""
-    parts = divide(len(w), y.size * w.shape[2] / SUMS)
+    """Fill y (n, f, h', w') with the sums over windows of x (n, c, h, w), group by group."""
+    parts = divide(len(x) * len(w), y.size * w.shape[2] / SUMS)
     run(partial(sum_groups, x, w, y, *geometry), parts)
 
 
-@jit
-def lay_columns(x, columns, down, right, padding, dilation, top):
-    """Fill columns (c, k, k, rows, cols) with the windows of x (c, h, w) from output row top on."""
-    k, rows, cols = columns.shape[2:]
-    reach = (k - 1) * dilation
-    phases = np.zeros((down, right, rows + reach // down, cols + reach // right), np.float32)
-    for c in range(len(x)):
-        part_phases(x[c], phases, reach, padding, top * down)
-        for i in range(k):
-            for j in range(k):
-                high, left = i * dilation // down, j * dilation // right
-                phase = phases[i * dilation % down, j * dilation % right]
-                lines = columns[c, i, j]
-                for row in range(rows):
-                    take(lines[row], phase[high + row][left:], 1)
-
-
-@jit
-def sum_groups(x, w, y, k, down, right, padding, dilation, first, end):
-    """Fill the filters of groups first..end of y (f, h', w'); w is (groups, f / groups, c k k).
-
-    A whole map is summed as one run, the ends of its rows in the border included: these hold
-    sums of no use, which are left out when the rows are copied to their place.
-    """
-    each, taps = w.shape[1], k * k
-    per = w.shape[2] // taps
-    rows, cols = y.shape[1:]
-    reach = (k - 1) * dilation
-    deep, wide = rows + reach // down, cols + reach // right
-    phases = np.zeros((per, down, right, deep, wide), np.float32)
-    flat = phases.reshape(per, -1)
-    sums = np.empty(rows * wide, np.float32)
-    starts = np.empty(taps, np.int64)
-    for i in range(k):
-        for j in range(k):
-            phase = i * dilation % down * right + j * dilation % right
-            starts[i * k + j] = (phase * deep + i * dilation // down) * wide + j * dilation // right
-    run = sums[: (rows - 1) * wide + cols]
-    for group in range(first, end):
-        for c in range(per):
-            part_phases(x[group * per + c], phases[c], reach, padding, 0)
-        for filter_ in range(each):
-            run[:] = 0
-            for c in range(per):
-                add_runs(run, flat[c], w[group, filter_, c * taps : (c + 1) * taps], starts)
-            for row in range(rows):
-                take(y[group * each + filter_, row], sums[row * wide :], 1)
-
-
-@inline
-def part_phases(x, phases, reach, padding, top):
-    """Copy x (h, w) apart: phases[a, b, i, j] is the cell (top + i down + a, j right + b).
-
-    Cells count from the corner of the border, which is left as it is; so are phases that no window
-    reaches.
-    """
-    down, right, deep, wide = phases.shape
-    for row in range(max(0, top - padding), min(len(x), top - padding + deep * down)):
-        cells = x[row]
-        at = row + padding - top
-        if at % down > reach:
-            continue
-        for b in range(min(right, reach + 1)):
-            first = (b - padding) % right  # cell of this phase
-            to = (first + padding) // right
-            count = min((len(cells) - first + right - 1) // right, wide - to)
-            line = phases[at % down, b, at // down]
-            take(line[to : to + count], cells[first:], right)
-
-
-@inline
-def take(line, cells, step):
-    """Fill line with every ``step``-th of the cells."""
-    if step == 1:
-        for i in range(len(line)):
-            line[i] = cells[i]
-    elif step == 2:  # a constant: LLVM shuffles vectors for it
-        for i in range(len(line)):
-            line[i] = cells[2 * i]
-    else:
-        for i in range(len(line)):
-            line[i] = cells[step * i]
-
-
-@inline
-def add_runs(run, cells, weights, starts):
-    """Add to run each weight times the cells from its start on; three at a time."""
-    taps = len(weights)
-    for tap in range(0, taps - 2, 3):
-        a, b, c = weights[tap], weights[tap + 1], weights[tap + 2]
-        one, two, three = cells[starts[tap] :], cells[starts[tap + 1] :], cells[starts[tap + 2] :]
-        for i in range(len(run)):
-            run[i] += a * one[i] + b * two[i] + c * three[i]
-    for tap in range(taps // 3 * 3, taps):
-        a, one = weights[tap], cells[starts[tap] :]
-        for i in range(len(run)):
-            run[i] += a * one[i]
+def spread_sums(dy, w, dx, geometry):
+    """Fill dx (n, c, h, w) with what w (groups, f / groups, -1) and dy (n, f, h', w') give."""
+    parts = divide(len(dx) * len(w), dy.size * w.shape[2] / SUMS)
+    run(partial(spread_groups, dy, w, dx, *geometry), parts)

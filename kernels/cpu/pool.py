@@ -1,4 +1,4 @@
-"""The largest value of each window: first along columns, then along rows."""
+"""The largest value of each window, first along columns, then along rows; and its gradient."""
 
 from functools import partial
 
@@ -7,10 +7,10 @@ import numpy as np
 from .. import reference
 from ..common.geometry import pool_output
 from .jit import inline, jit
-from .layout import planar
+from .layout import dense, planar
 from .threads import divide, run
 
-__all__ = ["maxpool"]
+__all__ = ["maxpool", "maxpool_grad"]
 
 LEAST = np.finfo(np.float32).min
 PER_VALUE = 4e-4  # microseconds, for each row and column of a window
@@ -35,6 +35,21 @@ def maxpool(x, *, size, stride, padding):
             largest = partial(largest_of_lines, x[image], y[image], size, *stride, padding // 2)
         run(largest, parts)
     return y
+
+
+def maxpool_grad(dy, x, y, *, size, stride, padding):
+    """Return the gradient of x, as the reference defines it: of equal cells the first has it.
+
+    What is not float32 without gaps goes to the reference.
+    """
+    dy = np.ascontiguousarray(dy)
+    if not dense(dy, x, y):
+        return reference.maxpool_grad(dy, x, y, size=size, stride=stride, padding=padding)
+    dx = np.empty(x.shape, np.float32)
+    maps = (one.reshape(-1, *one.shape[2:]) for one in (dy, x, y, dx))
+    work = x.size * PER_VALUE + y.size * size * size * PER_VALUE
+    run(partial(give_back, *maps, size, *stride, padding // 2), divide(len(x) * x.shape[1], work))
+    return dx
 
 
 @jit
@@ -81,6 +96,49 @@ def largest_of_lines(x, y, size, down, right, before, first, end):
                 low = max(0, -(j // right))
                 high = min(cols, (width - 1 - j) // right + 1)
                 keep_larger(out[low:high], line[low * right + j :], right)
+
+
+@jit
+def give_back(dy, x, y, dx, size, down, right, before, first, end):
+    """Fill maps first..end of dx, like x (maps, h, w); dy and y are (maps, h', w').
+
+    What a window has to give goes to the first of its cells that equals y, and then it has none.
+    """
+    height, width = x.shape[1:]
+    rows, cols = y.shape[1:]
+    left = np.empty(cols, np.float32)
+    for m in range(first, end):
+        dx[m] = 0
+        for row in range(rows):
+            copy(left, dy[m, row])
+            start = row * down - before
+            for i in range(max(0, start), min(height, start + size)):
+                for j in range(max(-before, (1 - cols) * right), min(size - before, width)):
+                    low = max(0, -(j // right))
+                    high = min(cols, (width - 1 - j) // right + 1)
+                    at = low * right + j
+                    give(left[low:high], y[m, row, low:high], x[m, i, at:], dx[m, i, at:], right)
+
+
+@inline
+def give(left, largest, cells, out, step):
+    """Move what is left to every ``step``-th cell that is the largest of its window."""
+    zero = np.float32(0)
+    if step == 1:
+        for i in range(len(left)):
+            hit = cells[i] == largest[i]
+            out[i] += left[i] if hit else zero
+            left[i] = zero if hit else left[i]
+    elif step == 2:
+        for i in range(len(left)):
+            hit = cells[2 * i] == largest[i]
+            out[2 * i] += left[i] if hit else zero
+            left[i] = zero if hit else left[i]
+    else:
+        for i in range(len(left)):
+            hit = cells[step * i] == largest[i]
+            out[step * i] += left[i] if hit else zero
+            left[i] = zero if hit else left[i]
 
 
 @inline

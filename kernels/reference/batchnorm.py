@@ -24,13 +24,17 @@ def batchnorm(x, scales, biases, mean, variance):
 
 
 def batchnorm_grad(dy, x, scales, mean, variance):
-    """Return the gradients of x, scales and biases, where mean and variance are x's own."""
+    """Return the gradients of x, scales and biases, where mean and variance are x's own.
+
+    As in darknet (normalize_delta_cpu and its GPU kernel) the way back takes the variance for a
+    mean over m, though `batch_statistics` divides by m - 1.
+    """
     m = x.size // x.shape[1]
     root = 1 / np.sqrt(variance + EPSILON)
     normal = (x - mean[:, None, None]) * root[:, None, None]
     dbiases = dy.sum((0, 2, 3))
     dscales = (dy * normal).sum((0, 2, 3))
-    spread = (dscales / np.float32(max(1, m - 1)))[:, None, None]
+    spread = (dscales / np.float32(m))[:, None, None]
     dx = dy - (dbiases / np.float32(m))[:, None, None] - normal * spread
     return dx * (scales * root)[:, None, None], dscales, dbiases
 

@@ -8,7 +8,7 @@ in turn. w and h stay as they are: their exponential, or square, is taken with t
 from ..common.activations import ACTIVATIONS
 from .softmax import softmax
 
-__all__ = ["gaussian_yolo", "region", "yolo"]
+__all__ = ["gaussian_yolo", "region", "region_inverse", "yolo"]
 
 logistic = ACTIVATIONS["logistic"].value
 
@@ -56,6 +56,16 @@ def region(x, *, classes, counts=()):
     if counts:
         y[:, 5:] = softmax(y[:, 5:], counts=counts)
     return y.reshape(x.shape)
+
+
+def region_inverse(y, *, classes):
+    """Return the values of y, which are in the order of a [region]'s output, in that of its input.
+
+    y  in the shape of a map (n, a * (5 + classes), h, w), in the order (h, w, a, 5 + classes)
+    """
+    n, _, h, w = y.shape
+    planes = y.reshape(n, h, w, -1, 5 + classes).transpose(0, 3, 4, 1, 2)
+    return planes.copy().reshape(y.shape)
 
 
 def _split(x, entries):

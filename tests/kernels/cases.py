@@ -5,142 +5,29 @@ gradients against finite differences (test_gradient.py), and speed (benchmarks/b
 A new op has rows here, and with them all three.
 """
 
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from darkpy.kernels.common.activations import ACTIVATIONS
-from darkpy.kernels.common.geometry import conv_output
-
-Draw = Callable[[np.random.Generator, Any], np.ndarray]
-
-
-def normal(*shape: int) -> Draw:
-    """Numbers of the standard normal distribution."""
-    return lambda rng, dtype: rng.standard_normal(shape).astype(dtype)
-
-
-def positive(*shape: int) -> Draw:
-    """Numbers in .5 .. 2, as variances are."""
-    return lambda rng, dtype: rng.uniform(0.5, 2, shape).astype(dtype)
-
-
-def distinct(*shape: int, step: float = 0.01) -> Draw:
-    """Numbers one step apart, and at least .3 steps from every integer, for what has kinks."""
-
-    def draw(rng: np.random.Generator, dtype: Any) -> np.ndarray:
-        size = int(np.prod(shape))
-        return ((rng.permutation(size) - size // 2 + 0.3) * step).reshape(shape).astype(dtype)
-
-    return draw
-
-
-def boxes(n: int) -> Draw:
-    """Boxes x, y, w, h of which many overlap, and some are empty."""
-
-    def draw(rng: np.random.Generator, dtype: Any) -> np.ndarray:
-        sizes = np.maximum(rng.uniform(-0.02, 0.4, (n, 2)), 0)
-        return np.hstack([rng.uniform(0, 1, (n, 2)), sizes]).astype(dtype)
-
-    return draw
-
-
-def scores(n: int) -> Draw:
-    """Scores of which some are equal."""
-    return lambda rng, dtype: (rng.integers(0, n, n) / n).astype(dtype)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One call of an op.
-
-    arrays     what draws each array; numbers are the keyword arguments
-    tolerance  largest difference allowed, in terms of the largest value of the answer. A float32
-               is exact to 6e-8; a sum of k products in another order differs by some 6e-8 sqrt(k)
-    macs       multiply-adds of the call
-    timed      of a size worth timing
-    """
-
-    op: str
-    name: str
-    arrays: tuple[Draw, ...]
-    numbers: dict[str, Any] = field(default_factory=dict)
-    tolerance: float = 1e-6
-    macs: int = 0
-    timed: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.op}-{self.name}"
-
-    def draw(self, dtype: Any = np.float32) -> list[np.ndarray]:
-        """Return the arrays, in every run the same."""
-        rng = np.random.default_rng(zlib.crc32(str(self).encode()))
-        return [one(rng, dtype) for one in self.arrays]
-
-
-def conv(
-    c: int,
-    size: int | tuple[int, int],
-    f: int,
-    k: int,
-    stride: int | tuple[int, int] = 1,
-    padding: int = 0,
-    dilation: int = 1,
-    groups: int = 1,
-    n: int = 1,
-    timed: bool = False,
-) -> Case:
-    h, w = (size, size) if isinstance(size, int) else size
-    down, right = (stride, stride) if isinstance(stride, int) else stride
-    name = f"{n}x{c}x{h}x{w}-f{f}-k{k}-s{down}{right}-p{padding}-d{dilation}-g{groups}"
-    rows, cols = (
-        conv_output(cells, k, step, padding, dilation) for cells, step in ((h, down), (w, right))
-    )
-    numbers = {
-        "stride": (down, right),
-        "padding": padding,
-        "dilation": dilation,
-        "groups": groups,
-    }
-    depth = c // groups * k * k
-    return Case(
-        "conv2d",
-        name,
-        (normal(n, c, h, w), normal(f, c // groups, k, k)),
-        numbers,
-        tolerance=3e-7 * max(4, depth**0.5),
-        macs=n * f * rows * cols * depth,
-        timed=timed,
-    )
-
-
-def pool(
-    op: str, shape: tuple[int, ...], size: int, stride: tuple[int, int], padding: int, timed=False
-) -> Case:
-    name = f"{'x'.join(map(str, shape))}-k{size}-s{stride[0]}{stride[1]}-p{padding}"
-    numbers = {"size": size, "stride": stride, "padding": padding}
-    return Case(op, name, (distinct(*shape),), numbers, timed=timed)
-
-
-def norm(n: int, c: int, h: int, w: int, timed: bool = False) -> Case:
-    arrays = (normal(n, c, h, w), normal(c), normal(c), normal(c), positive(c))
-    return Case("batchnorm", f"{n}x{c}x{h}x{w}", arrays, timed=timed)
-
-
-def activation(name: str, *shape: int, timed: bool = False) -> Case:
-    label = f"{name}-{'x'.join(map(str, shape))}"
-    step = 1e-6 if timed else 0.1  # from -10 to 10, or so
-    return Case("activate", label, (distinct(*shape, step=step),), {"name": name}, timed=timed)
-
-
-def suppression(n: int, kind: str, thresh: float = 0.45, timed: bool = False) -> Case:
-    numbers = {"thresh": thresh, "kind": kind, "beta": 0.8}
-    return Case("nms", f"{n}-{kind}-{thresh}", (boxes(n), scores(n)), numbers, timed=timed)
-
+from tests.kernels.case import (
+    Case,
+    Draw,
+    activation,
+    activation_grad,
+    conv,
+    conv_grads,
+    distinct,
+    norm,
+    norm_grad,
+    normal,
+    pool,
+    pool_grad,
+    statistics,
+    steps,
+    suppression,
+)
 
 CONVOLUTIONS = [
     # kernel x stride x padding x size of the map, of one channel to one filter
@@ -171,6 +58,9 @@ CONVOLUTIONS = [
     conv(4, 9, 6, 1, n=3),
     conv(32, 140, 8, 3, padding=1),  # columns in several bands
     conv(40, (5, 3000), 4, 3, padding=1),  # a row of them is a band
+    conv(16, (31, 34), 18, 3, padding=1),  # tiles of Winograd's, whole and cut
+    conv(17, (12, 9), 16, 3, padding=0, n=7),
+    conv(16, (20, 23), 16, 3, padding=2, n=2),
 ]
 
 POOLS = [
@@ -200,7 +90,31 @@ SUPPRESSIONS = [
     )
 ]
 
-# Of no kernel of the processor's own yet: these rows are for their gradients.
+TRAINING = [
+    *(grad for case in CONVOLUTIONS for grad in conv_grads(case)),
+    *(pool_grad(case) for case in POOLS if case.op == "maxpool"),
+    *(activation_grad(case) for case in ACTIVATES),
+    *(made(case) for case in NORMS for made in (norm_grad, statistics)),
+    *(made(norm(2, 3, 31, 29)) for made in (norm_grad, statistics)),  # several sums a channel
+    Case("add", "two", (normal(2, 3, 4, 5), normal(2, 3, 4, 5))),
+    Case("add", "three", (normal(2, 3, 4, 5),) * 3),
+    *(
+        Case("upsample_grad", f"{k}", (normal(2, 3, 2 * k, 5 * k),), {"stride": k, "scale": 0.5})
+        for k in (1, 2, 3)
+    ),
+    *(
+        Case("yolo", f"{name}", (normal(2, 16, 3, 4),), {"classes": 3, **numbers})
+        for name, numbers in {
+            "plain": {},
+            "scaled": {"scale_x_y": 1.05},
+            "new": {"scale_x_y": 2.0, "new_coords": True},
+        }.items()
+    ),
+    *steps("vector", 7),
+    *steps("matrix", 5, 3, 3, 3),
+]
+
+# The rows of ops without a gradient's row above are here for `test_gradient.py`.
 OTHERS = [
     Case("bias", "channels", (normal(2, 3, 4, 5), normal(3))),
     Case("concat", "three", (normal(2, 1, 4, 3), normal(2, 3, 4, 3), normal(2, 2, 4, 3))),
@@ -291,5 +205,89 @@ TIMED = [
     suppression(1000, "default", timed=True),
     suppression(1000, "greedynms", timed=True),
 ]
+TIMED += [
+    *(
+        grad
+        for case in (
+            conv(32, 104, 64, 3, padding=1, n=4, timed=True),
+            conv(256, 13, 512, 3, padding=1, n=8, timed=True),
+            conv(32, 104, 64, 3, 2, 1, n=4, timed=True),
+            conv(256, 26, 256, 1, n=8, timed=True),
+            conv(96, 40, 96, 3, padding=1, groups=96, n=8, timed=True),
+            conv(96, 40, 96, 3, 2, 1, groups=96, n=8, timed=True),
+        )
+        for grad in conv_grads(case)
+    ),
+    *(
+        activation_grad(activation(name, 8, 64, 104, 104, timed=True))
+        for name in ("leaky", "mish", "swish", "relu")
+    ),
+    *(made(norm(8, 64, 104, 104, timed=True)) for made in (norm_grad, statistics)),
+    pool_grad(pool("maxpool", (8, 16, 208, 208), 2, (2, 2), 1, timed=True)),
+    pool_grad(pool("maxpool", (8, 128, 13, 13), 5, (1, 1), 4, timed=True)),
+    Case("add", "timed", (normal(8, 64, 104, 104),) * 2, timed=True),
+    Case("bias", "timed", (normal(8, 255, 26, 26), normal(255)), timed=True),
+    Case("concat", "timed", (normal(8, 128, 52, 52),) * 2, timed=True),
+    Case("upsample", "timed", (normal(8, 128, 26, 26),), {"stride": 2, "scale": 1.0}, timed=True),
+    Case(
+        "upsample_grad", "timed", (normal(8, 128, 52, 52),), {"stride": 2, "scale": 1.0}, timed=True
+    ),
+    Case("yolo", "timed", (normal(8, 255, 26, 26),), {"classes": 80}, timed=True),
+    *steps("timed", 512, 256, 3, 3, timed=True),
+]
 
-CASES = [*CONVOLUTIONS, *POOLS, *ACTIVATES, *NORMS, *SUPPRESSIONS, *OTHERS, *TIMED]
+CASES = [*CONVOLUTIONS, *POOLS, *ACTIVATES, *NORMS, *SUPPRESSIONS, *TRAINING, *OTHERS, *TIMED]
+
+
+def found(n: int, a: int, m: int) -> Draw:
+    """Boxes x, y, w, h (n, a, 4, m) of which some are empty, some infinite."""
+
+    def draw(rng: np.random.Generator, dtype: Any) -> np.ndarray:
+        x = np.maximum(rng.uniform(-0.02, 0.6, (n, a, 4, m)), 0)
+        x[..., ::11] = np.inf
+        return x.astype(dtype)
+
+    return draw
+
+
+def truths(n: int, count: int) -> Draw:
+    """Rows of picture, class (of 3), x, y, w, h: ``count`` of each of n pictures but the first."""
+
+    def draw(rng: np.random.Generator, dtype: Any) -> np.ndarray:
+        pictures = np.repeat(np.arange(1, n), count)
+        classes = rng.integers(0, 3, len(pictures))
+        places = rng.uniform(0.02, 0.98, (len(pictures), 2))
+        sizes = rng.uniform(0.05, 0.5, (len(pictures), 2))
+        return np.column_stack([pictures, classes, places, sizes]).astype(dtype)
+
+    return draw
+
+
+def head_loss(op: str, entries: int, n: int, cells: int, timed: bool = False, **keys: Any) -> Case:
+    """The loss of a head of 3 anchors of 4 and of ``entries`` - 3 numbers a box and 3 classes."""
+    anchors = np.array([[8, 10], [20, 14], [16, 30], [40, 44]])
+    arrays = (
+        lambda rng, dtype: rng.uniform(0.05, 0.9, (n, 3 * entries, cells, cells)).astype(dtype),
+        truths(n, 9),
+        lambda rng, dtype: anchors.astype(dtype),
+        lambda rng, dtype: np.array([1, 4, 2], dtype),
+    )
+    numbers = {"mask": (0, 2, 3), "width": 96, "height": 96, **keys}
+    name = "-".join([str(n), str(cells), *map(str, keys.values())])
+    return Case(op, name, arrays, numbers, timed=timed)
+
+
+# The search for the best truth rounds otherwise, where a multiplication and an addition are one.
+CASES += [
+    Case("best_overlap", "none", (found(2, 2, 7), truths(2, 0))),
+    Case("best_overlap", "few", (found(3, 2, 50), truths(3, 4))),
+    Case("best_overlap", "blocks", (found(2, 1, 2100), truths(2, 5))),
+    Case("best_overlap", "timed", (found(8, 3, 5776), truths(8, 30)), timed=True),
+    *(
+        head_loss(op, entries, 3, 5, iou_thresh=0.3, truth_thresh=0.5, iou_loss=kind)
+        for op, entries in (("yolo_loss", 8), ("gaussian_yolo_loss", 12))
+        for kind in ("mse", "ciou")
+    ),
+    head_loss("yolo_loss", 8, 8, 76, timed=True, iou_loss="ciou"),
+    head_loss("gaussian_yolo_loss", 12, 8, 76, timed=True),
+]

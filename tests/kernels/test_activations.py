@@ -110,7 +110,7 @@ def test_sigmoid_keeps_its_precision_far_from_zero_and_does_not_overflow():
 def test_functions_for_the_compiler_are_those_of_numpy(name):
     x = np.concatenate([arguments(), [np.nan, np.inf, -np.inf, 88.7, 88.8]]).astype(np.float32)
     y = np.empty_like(x)
-    inline(rebound(activate.each, name, value=getattr(scalar, name)))(x, y, 0, len(x))
+    inline(rebound(activate.apply, name, of_row=getattr(scalar, name)))(x, y, 0, len(x))
     with np.errstate(all="ignore"):
         exact = getattr(np, name)(x.astype(np.float64)).astype(np.float32)
     assert y == pytest.approx(exact, rel=3e-7, abs=1e-37, nan_ok=True)

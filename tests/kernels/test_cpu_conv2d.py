@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from darkpy.kernels import ops
-from darkpy.kernels.cpu import blas, threads
-from tests.kernels.cases import conv
+from darkpy.kernels.cpu import blas, threads, winograd
+from tests.kernels.case import conv
 
 conv2d = import_module("darkpy.kernels.cpu.conv2d")  # its function has the module's name
 SHAPES = [
@@ -58,6 +58,22 @@ def test_bands_of_any_height_give_the_same(most, monkeypatch):
     monkeypatch.setattr(conv2d, "MOST", most)
     banded = ops("cpu").conv2d(x, w, **case.numbers)
     assert np.abs(banded - whole).max() <= case.tolerance * np.abs(whole).max()
+
+
+def test_tiles_in_any_chunks_give_the_same(monkeypatch):
+    monkeypatch.setattr(winograd, "MOST", 1)
+    for case in (conv(16, (31, 34), 18, 3, padding=1), conv(17, (12, 9), 16, 3, n=7)):
+        x, w = case.draw()
+        y = ops("cpu").conv2d(x, w, **case.numbers)
+        whole = y, ops("cpu").conv2d_weight_grad(y, x, size=3, **case.numbers)
+        for deep in (1, 40, 100):
+            monkeypatch.setattr(winograd, "DEEP", deep)
+            parts = (
+                ops("cpu").conv2d(x, w, **case.numbers),
+                ops("cpu").conv2d_weight_grad(y, x, size=3, **case.numbers),
+            )
+            for one, other in zip(whole, parts, strict=True):
+                assert np.abs(one - other).max() <= 3e-6 * np.abs(one).max()
 
 
 def test_a_blas_that_cannot_be_kept_to_one_thread_has_the_whole_product(monkeypatch):

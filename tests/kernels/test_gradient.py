@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from darkpy.kernels import ops
-from tests.kernels.cases import CASES, Case
+from tests.kernels.case import Case
+from tests.kernels.cases import CASES
 
 REFERENCE = ops("reference")
 STEP = 1e-5
@@ -42,7 +43,7 @@ GRADIENTS = {
     "activate": lambda o, dy, x, name: (o.activate_grad(dy, x, name),),
     "avgpool": lambda o, dy, x: (o.avgpool_grad(dy, shape=x.shape),),
     "batchnorm": lambda o, dy, x, scales, biases, *_: o.batchnorm_grad(
-        dy, x, scales, *o.batch_statistics(x)
+        dy, x, scales, x.mean((0, 2, 3)), x.var((0, 2, 3))
     ),
     "bias": lambda o, dy, x, b: (dy, o.bias_grad(dy)),
     "channels": lambda o, dy, x, start, count: (
@@ -77,10 +78,11 @@ GRADIENTS = {
     "weighted_shortcut": lambda o, dy, *arrays: o.weighted_shortcut_grad(dy, *arrays),
     "zero_nonmax": lambda o, dy, x: (o.zero_nonmax_grad(dy, largest_of_three(x), x),),
 }
-# Ops whose gradient is meant for arrays that depend on each other.
+# Ops whose gradient is meant for arrays that depend on each other. That of batch normalisation is
+# darknet's, which is the derivative where the variance is a mean over m.
 FORWARD = {
     "batchnorm": lambda o, x, scales, biases, *_: o.batchnorm(
-        x, scales, biases, *o.batch_statistics(x)
+        x, scales, biases, x.mean((0, 2, 3)), x.var((0, 2, 3))
     ),
     "zero_nonmax": lambda o, x: o.zero_nonmax(largest_of_three(x), x),
 }

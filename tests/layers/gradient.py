@@ -1,5 +1,7 @@
 """Run a layer alone, and check what its backward says against what its forward does."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from darkpy.kernels import ops
@@ -40,10 +42,19 @@ def gapped(x):
     return view
 
 
-def run(layer, *xs, params=None, train=False, seed=0):
+def over_m(x):
+    """Return mean and variance of each channel, for which darknet's gradient is the derivative."""
+    return x.mean((0, 2, 3)), x.var((0, 2, 3))
+
+
+PLAIN = ops("reference")
+DERIVABLE = SimpleNamespace(**{**vars(PLAIN), "batch_statistics": over_m})
+
+
+def run(layer, *xs, params=None, train=False, seed=0, kernels=PLAIN):
     """Run a layer forward; return its context and its output. Parameters are copied."""
     params = {name: value.copy() for name, value in (params or {}).items()}
-    ctx = Context(ops("reference"), params, train, np.random.default_rng(seed))
+    ctx = Context(kernels, params, train, np.random.default_rng(seed))
     return ctx, layer.forward(ctx, *xs)
 
 
@@ -60,7 +71,7 @@ def check_layer(layer: Layer, *shapes, batch=2, seed=0, straight_through=False):
     params = draw_params(layer, shapes, rng)
     xs = [drawn((batch, *shape), rng) for shape in shapes]
     before = [x.copy() for x in xs]
-    ctx, y = run(layer, *xs, params=params, train=True)
+    ctx, y = run(layer, *xs, params=params, train=True, kernels=DERIVABLE)
     assert y.shape == (batch, *layer.shape(*shapes)) and y.dtype == np.float64
     dy = drawn(y.shape, rng)
     dxs = layer.backward(ctx, dy)
@@ -78,7 +89,7 @@ def check_single(layer, xs, params, dy, y, dxs):
     """Check that float32 stays float32 and means the same, on views with gaps too."""
     params = {name: value.astype(np.float32) for name, value in params.items()}
     xs = [gapped(x.astype(np.float32)) for x in xs]
-    ctx, single = run(layer, *xs, params=params, train=True)
+    ctx, single = run(layer, *xs, params=params, train=True, kernels=DERIVABLE)
     given = layer.backward(ctx, gapped(dy.astype(np.float32)))
     for got, want in zip([single, *given], [y, *dxs], strict=True):
         assert got.dtype == np.float32
@@ -91,7 +102,8 @@ def check_differences(layer, xs, params, dy, gradients, learned):
     """Compare gradients, of every input and then every parameter, with central differences."""
 
     def loss():
-        return float((run(layer, *xs, params=params, train=True)[1] * dy).sum())
+        _, y = run(layer, *xs, params=params, train=True, kernels=DERIVABLE)
+        return float((y * dy).sum())
 
     names = [f"input {i}" for i in range(len(xs))] + learned
     values = [*xs, *(params[name] for name in learned)]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from darkpy.errors import CfgError, NetworkError
+from darkpy.errors import CfgError
 from darkpy.layers import Shape
 from darkpy.layers.cost import Cost
 from tests.layers.gradient import drawn, run
@@ -15,6 +15,11 @@ def test_puts_out_zeros_without_truths(rng):
     assert Cost.is_head and Cost.is_vector
 
 
+def test_puts_out_what_it_gets_in_training(rng):
+    x = drawn((2, 5, 1, 1), rng)
+    np.testing.assert_array_equal(run(Cost(), x, train=True)[1], x)
+
+
 def test_keys(build):
     assert build("cost") == Cost(type="sse", scale=1.0, ratio=0.0)
     keys = "type=smooth scale=2 ratio=.5"
@@ -23,7 +28,7 @@ def test_keys(build):
         build("cost", "type=maskd")
 
 
-def test_cannot_be_trained_yet(rng):
-    ctx, y = run(Cost(), drawn((1, 2, 1, 1), rng))
-    with pytest.raises(NetworkError, match=r"\[cost\] cannot be trained"):
-        Cost().backward(ctx, y)
+def test_the_gradient_of_the_loss_is_by_the_input_already(rng):
+    layer = Cost()
+    ctx, y = run(layer, drawn((2, 5, 1, 1), rng), train=True)
+    np.testing.assert_array_equal(layer.backward(ctx, y)[0], y)

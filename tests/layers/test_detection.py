@@ -50,7 +50,7 @@ def test_keys(build):
         assert getattr(layer, name) == float(text)
 
 
-def test_cannot_be_trained_yet(rng):
-    ctx, y = run(Detection(**SMALL), drawn((1, 52, 1, 1), rng))
-    with pytest.raises(NetworkError, match=r"\[detection\] cannot be trained"):
-        Detection(**SMALL).backward(ctx, y)
+def test_the_gradient_of_the_loss_is_by_the_input_already(rng):
+    layer = Detection(**SMALL, softmax=True)
+    ctx, y = run(layer, drawn((2, 52, 1, 1), rng), train=True)
+    np.testing.assert_array_equal(layer.backward(ctx, y)[0], y)

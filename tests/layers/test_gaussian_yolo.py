@@ -48,10 +48,3 @@ def test_keys(build):
         build("Gaussian_yolo", "new_coords=1")
     with pytest.raises(CfgError, match="did you mean 'center'"):
         build("Gaussian_yolo", "yolo_point=centre")
-
-
-def test_cannot_be_trained_yet(rng):
-    layer = GaussianYolo(num=1, classes=1)
-    ctx, y = run(layer, drawn((1, 10, 1, 1), rng))
-    with pytest.raises(NetworkError, match=r"\[Gaussian_yolo\] cannot be trained"):
-        layer.backward(ctx, y)

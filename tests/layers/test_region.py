@@ -90,10 +90,3 @@ def test_a_tree_is_read_when_it_is_needed(build, tmp_path, rng):
     (tmp_path / "zoo.tree").write_text("animal -1\n")
     with pytest.raises(NetworkError, match="expected a tree of 2 classes; got one of 1"):
         run(layer, x)
-
-
-def test_cannot_be_trained_yet(rng):
-    layer = Region(num=1, classes=1)
-    ctx, y = run(layer, drawn((1, 6, 1, 1), rng))
-    with pytest.raises(NetworkError, match=r"\[region\] cannot be trained"):
-        layer.backward(ctx, y)

@@ -63,15 +63,21 @@ def test_large_numbers_do_not_overflow(layer):
 @pytest.mark.parametrize(
     "layer",
     [
-        Softmax(),
-        Softmax(temperature=0.7),
-        Softmax(groups=5),
-        Softmax(tree=ZOO, temperature=2.0),
-        Softmax(spatial=True),
+        Softmax(noloss=True),
+        Softmax(noloss=True, temperature=0.7),
+        Softmax(noloss=True, groups=5),
+        Softmax(noloss=True, tree=ZOO, temperature=2.0),
+        Softmax(noloss=True, spatial=True),
     ],
 )
-def test_gradients(layer):
+def test_gradients_without_a_loss(layer):
     check_layer(layer, (5, 1, 1) if layer.tree else (5, 2, 3))
+
+
+def test_the_gradient_of_its_loss_is_by_the_input_already(rng):
+    layer = Softmax(temperature=2.0)
+    ctx, y = run(layer, drawn((2, 5, 1, 1), rng), train=True)
+    np.testing.assert_array_equal(layer.backward(ctx, y)[0], y)
 
 
 @pytest.mark.parametrize(

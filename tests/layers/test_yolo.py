@@ -130,10 +130,3 @@ def test_a_number_of_anchors_other_than_num_is_warned_of(build, caplog, anchors,
     assert "one.cfg:3: [yolo] " + message in record.getMessage()
     with pytest.raises(CfgError, match=message):
         build("yolo", f"num=2 anchors={anchors}")
-
-
-def test_cannot_be_trained_yet(rng):
-    layer = Yolo(num=1, classes=1)
-    ctx, y = run(layer, drawn((1, 6, 1, 1), rng))
-    with pytest.raises(NetworkError, match=r"\[yolo\] cannot be trained"):
-        layer.backward(ctx, y)
