@@ -38,7 +38,15 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.11",
-    install_requires=["numpy>=2", "numba>=0.60", "opencv-python>=4.5,<6", "click>=8.1", "tqdm"],
+    install_requires=[
+        "click>=8.1",
+        "matplotlib>=3.8",
+        "numba>=0.60",
+        "numpy>=2",
+        "opencv-python>=4.5,<6",
+        "tensorboardX>=2.6.2",
+        "tqdm",
+    ],
     extras_require={
         "cuda12": ["cupy-cuda12x>=13"],
         "cuda13": ["cupy-cuda13x>=13"],

@@ -12,6 +12,7 @@ from .errors import (
     DownloadError,
     ImageError,
     NetworkError,
+    TrainingError,
     WeightsError,
 )
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .detect import Detector, load
     from .detections import Detections
     from .network import Network
+    from .train.trainer import Trainer
     from .weights import read_weights, write_weights
 
 __version__ = "0.1.0.dev0"
@@ -35,6 +37,8 @@ __all__ = [
     "ImageError",
     "Network",
     "NetworkError",
+    "Trainer",
+    "TrainingError",
     "WeightsError",
     "__version__",
     "load",
@@ -47,6 +51,7 @@ _HOME = {  # imported when first asked for, so that importing darkpy costs next 
     "Detections": "detections",
     "Detector": "detect",
     "Network": "network",
+    "Trainer": "train.trainer",
     "load": "detect",
     "read_cfg": "cfg",
     "read_weights": "weights",

@@ -61,8 +61,8 @@ class Section:
     """One section of a .cfg: its name, where it stands, and its keys as text.
 
     keys   "filters" -> "32"; of two equal keys the first
-    lines  "filters" -> 12, counted from 1
-    strict make an error of what is otherwise a warning
+    lines  "filters" -> 12, counted from 1; 0 for one that was set beside the file
+    strict make an error of what is otherwise a warning; what was set is always read so
     """
 
     name: str
@@ -74,15 +74,16 @@ class Section:
 
     def where(self, name: str | None = None) -> str:
         """Return ``file:line: [section]`` of a key, or of the section itself."""
-        return f"{self.path}:{self.lines.get(name or '', self.line)}: [{self.name}]"
+        line = self.lines.get(name or "", self.line)
+        return f"{self.path}:{line}: [{self.name}]" if line else f"{self.path}: set [{self.name}]"
 
     def error(self, message: str, name: str | None = None) -> CfgError:
         """Return the error that says ``message`` of a key of this section."""
         return CfgError(f"{self.where(name)} {message}")
 
     def warn(self, message: str, name: str | None = None) -> None:
-        """Log ``message``; raise it if the file is read strictly."""
-        if self.strict:
+        """Log ``message``; raise it if the file, or that key, is read strictly."""
+        if self.strict or self.lines.get(name or "") == 0:
             raise self.error(message, name)
         log.warning("%s %s", self.where(name), message)
 
@@ -112,7 +113,7 @@ class Section:
             return self._file(name, text)
         if limits.get("output"):
             found = self._file(name, text)
-            return found if _exists(Path(found)) else str(expand(text))
+            return found if _exists(Path(found)) else str(expand(text.replace("\\", "/")))
         value = self._convert(name, text, kind)
         for one in value if isinstance(value, tuple) else (value,):
             if limits.get("least") is not None and one < limits["least"]:
@@ -252,11 +253,16 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def read_cfg(path: str | Path, strict: bool = False) -> list[Section]:
+def read_cfg(
+    path: str | Path, strict: bool = False, settings: typing.Sequence[str] = ()
+) -> list[Section]:
     """Split a .cfg into its sections, as darknet's read_cfg does.
 
+    settings  "section.key=value", to count instead of what every such section of the file says
+
     Blanks do not count, ``#`` and ``;`` begin a comment line, and of two equal keys in a section
-    the first wins (with a warning). Raises CfgError with file:line for a line that is neither.
+    the first wins (with a warning). Raises CfgError with file:line for a line that is neither, and
+    for a setting of a section that the file has not.
     """
     sections: list[Section] = []
     for number, text in _statements(path):
@@ -272,7 +278,25 @@ def read_cfg(path: str | Path, strict: bool = False) -> list[Section]:
             _add(sections[-1], line, number)
     if not sections:
         raise CfgError(f"{path}: has no section; expected a [net] and its layers")
+    for setting in settings:
+        _set(sections, setting)
     return sections
+
+
+def _set(sections: list[Section], setting: str) -> None:
+    """Put a "section.key=value" into every section of that name; of [network] as of [net]."""
+    where, _, value = "".join(setting.split()).partition("=")
+    name, _, key_name = where.partition(".")
+    if not (name and key_name and value):
+        raise CfgError(f"{setting!r}: expected section.key=value, as in net.batch=32")
+    aliases = {"net": "network", "network": "net"}
+    chosen = [one for one in sections if one.name in (name, aliases.get(name))]
+    if not chosen:
+        known = {one.name for one in sections}
+        raise CfgError(f"{setting!r}: {sections[0].path} has no [{name}]{nearest(name, known)}")
+    for section in chosen:
+        section.keys[key_name] = value
+        section.lines[key_name] = 0
 
 
 def _statements(path: str | Path) -> Iterator[tuple[int, str]]:
@@ -338,6 +362,11 @@ def read_data(path: str | Path, strict: bool = False) -> Data:
     """
     section = Section("data", str(path), 1, strict=strict)
     for number, text in _statements(path):
+        if text.startswith("["):
+            raise CfgError(
+                f"{path}:{number}: expected key = value, got {shorten(text)}; this is a .cfg, and "
+                "the .data file comes before it"
+            )
         name, equals, value = text.partition("=")
         _add(section, f"{''.join(name.split())}{equals}{value.strip()}", number)
     data = section.build(Data)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .boxes import to_corners
 from .data.image import Image, checked, recoloured
 from .detections import Detections
 from .errors import ImageError
@@ -40,11 +41,12 @@ class _Label(NamedTuple):
     origin: tuple[int, int]
 
 
-def draw(image: Image, found: Detections, classes: int | None = None) -> Image:
+def draw(image: Image, found: Detections, classes: int | None = None, scores: bool = True) -> Image:
     """Return a copy of a picture with a box and a label, name and per cent, for each detection.
 
     image    (h, w, 3) uint8 blue-green-red, or grey, which becomes colour
     classes  how many there are, which darknet's colours depend on; by default as many as names
+    scores   whether labels have the per cent
 
     Boxes are cut at the picture's edges and labels stay inside it; one that does not fit is left
     out, and those beyond a thousand too. Left out are also classes whose name begins with
@@ -62,7 +64,7 @@ def draw(image: Image, found: Detections, classes: int | None = None) -> Image:
         if name.startswith("dont_show"):
             continue
         corners = _corners(box, width, height)
-        text = f"{_readable(name, k)} {confidence:.0%}"
+        text = _readable(name, k) + (f" {confidence:.0%}" if scores else "")
         labels.append((_label(text, class_color(k, total), width, height), corners))
     for label, (left, top, right, bottom) in reversed(labels):  # the surest lies on top
         cv2.rectangle(canvas, (left, top), (right, bottom), label.color, line)
@@ -73,6 +75,36 @@ def draw(image: Image, found: Detections, classes: int | None = None) -> Image:
             taken.append(place)
             _write(canvas, label, place)
     return canvas
+
+
+def draw_truths(image: Image, truths: NDArray[np.float32], names: tuple[str, ...] = ()) -> Image:
+    """Return a copy of a picture with a dashed box, black and white, for each true object.
+
+    truths  (k, 5) class, x, y, w, h, in 0..1 of the picture
+
+    A name stands in a box that has room for it.
+    """
+    canvas = recoloured(checked(image), 3).copy()
+    height, width = canvas.shape[:2]
+    line = max(1, round(min(height, width) * 0.003))
+    corners = to_corners(truths[:, 1:]) * np.array([width, height, width, height], np.float32)
+    for k, box in zip(truths[:, 0].astype(int).tolist(), corners, strict=True):
+        left, top, right, bottom = place = _corners(box, width, height)
+        for y in (top, max(top, bottom - line + 1)):
+            canvas[y : y + line, left : right + 1] = _dashes(right + 1 - left, line)[:, None]
+        for x in (left, max(left, right - line + 1)):
+            canvas[top : bottom + 1, x : x + line] = _dashes(bottom + 1 - top, line)[:, None, None]
+        name = names[k] if 0 <= k < len(names) else str(k)
+        label = _label(_readable(name, k), (255, 255, 255), width, height)
+        if label.width < right - left and 2 * label.height < bottom - top:
+            x, y = place[0], bottom - label.height
+            _write(canvas, label, (x, y, x + label.width, y + label.height))
+    return canvas
+
+
+def _dashes(length: int, line: int) -> NDArray[np.uint8]:
+    """Return black and white dashes along a line: it shows on any ground."""
+    return (np.arange(length) // (4 * line) % 2 * 255).astype(np.uint8)
 
 
 def class_color(k: int, classes: int) -> Color:
@@ -202,12 +234,24 @@ def _ink(text: str) -> NDArray[np.uint8]:
 def save_image(path: str | Path, image: Image) -> None:
     """Write a picture in the format that the path's extension names, whole or not at all.
 
-    JPEG is written with darknet's quality, 80. Raises ImageError for an extension that OpenCV does
-    not write, and DarkpyError for a file that cannot be written.
+    Raises ImageError for an extension that OpenCV does not write, and DarkpyError for a file that
+    cannot be written.
+    """
+    try:
+        data = encode_image(Path(path).suffix, image)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
+    with replacing(path) as file:
+        file.write(data)
+
+
+def encode_image(suffix: str, image: Image) -> bytes:
+    """Return the bytes of a picture's file, JPEG with darknet's quality, 80.
+
+    Raises ImageError for an extension, such as ".tga", that OpenCV does not write.
     """
     import cv2
 
-    suffix = Path(path).suffix
     is_jpeg = suffix.lower() in (".jpg", ".jpeg", ".jpe")
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if is_jpeg else []
     try:
@@ -216,6 +260,6 @@ def save_image(path: str | Path, image: Image) -> None:
         done = False
     if not done:  # .pgm takes no colours, .webp no side of 20000
         kind = f"this picture as {suffix}" if suffix else "a picture without an extension"
-        raise ImageError(f"{path}: OpenCV does not write {kind}; try .jpg or .png") from None
-    with replacing(path) as file:
-        file.write(data.tobytes())
+        raise ImageError(f"OpenCV does not write {kind}; try .jpg or .png") from None
+    encoded: bytes = data.tobytes()
+    return encoded

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import BinaryIO
 
 from .cfg import expand, reason
 from .errors import DarkpyError
+
+LONGEST = 59  # characters of a file's name that its partial one repeats: 236 bytes at most
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             partial, file = None, open(target, "wb")
         else:
             target = Path(os.path.realpath(target))
-            partial = target.with_name(f"{target.name[:40]}.{secrets.token_hex(4)}.partial")
+            partial = target.with_name(f"{target.name[:LONGEST]}.{secrets.token_hex(4)}.partial")
             file = open(partial, "xb")
     except (OSError, ValueError) as error:
         raise _unwritten(path, error) from None
@@ -44,6 +48,35 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             raise _unwritten(path, error) from None
         raise
+
+
+def remove_partials(folder: str | Path, names: str = ".+") -> None:
+    """Remove what `replacing` left in a folder when a process was killed in the midst of it.
+
+    names  a regular expression: of the files that were to be written
+    """
+    try:
+        for path in Path(folder).iterdir():
+            if re.fullmatch(rf"(?:{names})\.[0-9a-f]{{8}}\.partial", path.name):
+                path.unlink(missing_ok=True)
+    except OSError:  # the folder is gone, or cannot be written: nothing is worse than before
+        pass
+
+
+def keep_as(path: str | Path, kept: str | Path) -> None:
+    """Keep a file under another name as it is now: a link to it where that can be, or a copy.
+
+    `replacing` does not touch what is kept. Raises DarkpyError if it cannot be done.
+    """
+    make_folder(Path(kept).parent)
+    try:
+        Path(kept).unlink(missing_ok=True)
+        try:
+            os.link(path, kept)
+        except OSError:
+            shutil.copy2(path, kept)
+    except OSError as error:
+        raise _unwritten(kept, error) from None
 
 
 def _unwritten(path: str | Path, error: Exception) -> DarkpyError:

@@ -56,16 +56,21 @@ class Network:
 
     @classmethod
     def from_cfg(
-        cls, path: str | Path, size: tuple[int, int] | None = None, strict: bool = False
+        cls,
+        path: str | Path,
+        size: tuple[int, int] | None = None,
+        strict: bool = False,
+        settings: Sequence[str] = (),
     ) -> Network:
         """Read a .cfg and connect its layers.
 
-        size    (height, width) of the input instead of the file's own
-        strict  make an error of what darknet only warns about, such as an unknown key
+        size      (height, width) of the input instead of the file's own
+        strict    make an error of what darknet only warns about, such as an unknown key
+        settings  "section.key=value", to count instead of what the file says
 
         Raises CfgError (file:line) for what cannot be read, NetworkError for what does not fit.
         """
-        net, *sections = read_cfg(path, strict)
+        net, *sections = read_cfg(path, strict, settings)
         if net.name not in ("net", "network"):
             raise net.error("expected [net] or [network] as the first section")
         if not sections:
@@ -116,6 +121,11 @@ class Network:
     def heads(self) -> tuple[Node, ...]:
         """The nodes whose outputs are asked for: the heads, or the last node if there is none."""
         return tuple(node for node in self.nodes if node.layer.is_head) or self.nodes[-1:]
+
+    @property
+    def classes(self) -> int:
+        """The most classes that a head tells apart; 0 if the network detects nothing."""
+        return max((int(getattr(node.layer, "classes", 0)) for node in self.heads), default=0)
 
     def initial_params(self, rng: np.random.Generator) -> list[dict[str, NDArray[np.float32]]]:
         """Draw parameters to train from: one dict a node; sharing nodes hold their owner's."""

@@ -473,6 +473,43 @@ def test_a_data_file_is_warned_of_as_a_cfg_is(write, warnings):
             read_data(write(text, "x.data"))
 
 
+def test_a_cfg_in_place_of_a_data_file_is_named(write):
+    with pytest.raises(CfgError, match=r"x\.cfg:2: expected key = value.*the .data file comes bef"):
+        read_data(write("# a network\n[net]\nwidth=32\n", "x.cfg"))
+
+
+def test_a_folder_to_be_made_may_have_backslashes(write):
+    path = write("backup = new\\weights\r\n", "x.data")
+    assert Path(read_data(path).backup) == Path("new", "weights")
+
+
+# Settings
+
+
+def test_settings_count_instead_of_what_the_file_says(write):
+    path = write("[network]\nbatch=1\n[yolo]\nmax=5\n[net2]\n[yolo]\n")
+    settings = ("net.batch=8", " yolo . random = 1 ", "net.batch=16")
+    net, first, _, second = read_cfg(path, settings=settings)
+    assert net.keys == {"batch": "16"}
+    assert first.keys == {"max": "5", "random": "1"} and second.keys == {"random": "1"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("net.batch", "'net.batch': expected section.key=value, as in net.batch=32"),
+        ("batch=8", "'batch=8': expected section.key=value"),
+        ("nte.batch=8", r"x\.cfg has no \[nte\]; did you mean 'net'\?"),
+        ("net.bacth=8", r"x\.cfg: set \[net\] unknown key 'bacth'; did you mean 'batch'\?"),
+        ("net.batch=8x", r"x\.cfg: set \[net\] batch = '8x' is read as 8"),
+        ("net.batch=0", r"x\.cfg: set \[net\] batch = 0: expected at least 1"),
+    ],
+)
+def test_a_setting_is_read_strictly(write, setting, message):
+    with pytest.raises(CfgError, match=message):
+        read_cfg(write("[net]\nbatch=1\n"), settings=(setting,))[0].build(NetOptions)
+
+
 def test_the_reference_data_files_have_no_unknown_key(shared, warnings):
     paths = sorted((shared / "data" / "cfg").glob("*.data"))
     assert paths

@@ -6,7 +6,7 @@ import pytest
 
 from darkpy import draw as module
 from darkpy.detections import Detections
-from darkpy.draw import class_color, draw, save_image
+from darkpy.draw import class_color, draw, draw_truths, encode_image, save_image
 from darkpy.errors import DarkpyError, ImageError
 
 GREY = 128
@@ -199,3 +199,50 @@ def test_a_picture_that_the_format_does_not_take_is_refused(tmp_path, name, shap
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(DarkpyError, match=r"gone.a\.png: cannot be written"):
         save_image(tmp_path / "gone" / "a.png", canvas())
+
+
+def test_labels_may_be_without_per_cent():
+    found = one([100, 100, 200, 180])
+    with_score, without = draw(canvas(), found), draw(canvas(), found, scores=False)
+    assert changed(with_score, without) is not None
+    np.testing.assert_array_equal(
+        without, draw(canvas(), one([100, 100, 200, 180], confidence=0.1), scores=False)
+    )
+
+
+def test_truths_are_dashes_that_show_on_any_ground():
+    truths = np.array([[0, 0.5, 0.5, 0.5, 0.5]], np.float32)
+    image = canvas()
+    drawn = draw_truths(image, truths, ("dog",))
+    assert (image == GREY).all()
+    assert changed(image, drawn) == (80, 60, 240, 180)
+    for edge in (drawn[60, 80:240], drawn[60:180, 80], drawn[180, 80:240], drawn[60:180, 240]):
+        assert set(edge.ravel().tolist()) == {0, 255}
+    assert (drawn[70:150, 90:230] == GREY).all()
+
+
+def test_a_name_stands_in_a_box_with_room_for_it():
+    truths = np.array([[0, 0.5, 0.5, 0.5, 0.5]], np.float32)
+    drawn = draw_truths(canvas(), truths, ("dog",))
+    other = draw_truths(canvas(), truths, ("cat",))
+    left, top, right, bottom = changed(drawn, other)
+    assert 80 <= left < right < 160 and 155 < top < bottom <= 180
+    small = truths * np.array([1, 1, 1, 0.1, 0.1], np.float32)
+    np.testing.assert_array_equal(
+        draw_truths(canvas(), small, ("dog",)), draw_truths(canvas(), small, ("cat",))
+    )
+
+
+@pytest.mark.parametrize(
+    "row", [[0, 0.5, 0.5, 0, 0], [7, 1, 1, 9, 9], [0, -5, -5, 0.1, 0.1], [0, 0.5, 0.5, 1, 0]]
+)
+@pytest.mark.parametrize("size", [(1, 1), (2, 300), (240, 320)])
+def test_any_truth_can_be_drawn(row, size):
+    drawn = draw_truths(canvas(*size), np.array([row], np.float32), ("dog",))
+    assert drawn.shape == (*size, 3)
+
+
+def test_a_picture_becomes_the_bytes_of_a_file():
+    assert encode_image(".png", canvas()).startswith(b"\x89PNG")
+    with pytest.raises(ImageError, match=r"OpenCV does not write this picture as \.dog"):
+        encode_image(".dog", canvas())

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from darkpy import DarkpyError
-from darkpy.files import make_folder, replacing, write_text
+from darkpy.files import keep_as, make_folder, remove_partials, replacing, write_text
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -92,3 +92,28 @@ def test_folders_are_made(tmp_path):
     for path in (tmp_path / "file", tmp_path / "file" / "x", "\0"):
         with pytest.raises(DarkpyError, match="cannot be made"):
             make_folder(path)
+
+
+def test_what_a_killed_process_left_is_found_by_the_name_it_was_for(tmp_path):
+    with replacing(tmp_path / "a.weights") as file:
+        (left,) = tmp_path.iterdir()
+        file.write(b"half")
+    left.write_bytes(b"half")
+    others = ["b.weights.0123abcd.partial", "a.weights.partial", "a.weights"]
+    for name in others:
+        (tmp_path / name).write_bytes(b"whole")
+    remove_partials(tmp_path, r"a\.weights")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+    remove_partials(tmp_path / "nowhere")
+
+
+def test_what_is_kept_stays_when_the_file_is_written_anew(tmp_path):
+    path, kept = tmp_path / "a.txt", tmp_path / "deep" / "kept.txt"
+    for text in ("one", "two"):
+        write_text(path, text)
+        keep_as(path, kept)
+        assert kept.read_text() == text
+    write_text(path, "three")
+    assert kept.read_text() == "two"
+    with pytest.raises(DarkpyError, match=r"kept.txt: cannot be written"):
+        keep_as(tmp_path / "nowhere", kept)

@@ -11,7 +11,10 @@ import pytest
 
 from tests.conftest import ROOT
 
-HEAVY = ("cupy", "cv2", "llvmlite", "numba", "pycocotools", "tqdm")
+HEAVY = (
+    *("cupy", "cv2", "llvmlite", "matplotlib", "numba", "pycocotools"),
+    *("tensorboardX", "tqdm"),
+)
 REPORT = """
 import sys, time
 before = time.process_time()

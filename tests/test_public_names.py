@@ -9,6 +9,7 @@ NAMES = {
     "Detections",
     "Detector",
     "Network",
+    "Trainer",
     "__version__",
     "load",
     "read_cfg",

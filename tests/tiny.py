@@ -35,6 +35,34 @@ anchors=8,9, 20,18, 40,50
 classes=2
 num=3
 """
+SCHEDULE = """batch=4
+subdivisions=2
+learning_rate=0.001
+policy=steps
+steps=2
+scales=.1
+max_batches=3
+"""
+LABELS = "0 .3 .3 .2 .2\n1 .7 .6 .3 .4\n"
+
+
+def write_training(folder, pictures=3, net=SCHEDULE):
+    """Write the model, with keys of [net] to train it, and labelled pictures; return the folder.
+
+    0.png and the others are to train on, valid.png to evaluate on; weights go to backup/
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_model(folder, cfg=CFG.replace("[net]\n", f"[net]\n{net}"))
+    stems = [*map(str, range(pictures)), "valid"]
+    for seed, stem in enumerate(stems):
+        write_picture(folder / f"{stem}.png", seed=seed)
+        (folder / f"{stem}.txt").write_text(LABELS)
+    (folder / "train.list").write_text("".join(f"{stem}.png\n" for stem in stems[:-1]))
+    (folder / "valid.list").write_text("valid.png\n")
+    (folder / "tiny.data").write_text(
+        "classes = 2\ntrain = train.list\nvalid = valid.list\nnames = tiny.names\nbackup = backup\n"
+    )
+    return folder
 
 
 def write_model(folder, names=("cat", "dog"), cfg=CFG, shift=0):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -17,7 +17,6 @@ from ..cfg import reason
 from ..errors import DarkpyError
 
 LATER = (
-    "train",
     "demo",
     "draw",
     "detect",
@@ -39,6 +38,18 @@ class Commands(click.Group):
     def __init__(self, *args: Any, homes: dict[str, tuple[str, str, str]], **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.homes = homes
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Keep the words of the whole command, which a training records, as ``obj``."""
+        if parent is None:
+            extra.setdefault("obj", tuple(args))
+        return super().make_context(info_name, args, parent, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.homes)
@@ -75,9 +86,11 @@ SETTINGS = {"help_option_names": ["-h", "-help", "--help"], "max_content_width":
 
 detector = Commands(
     "detector",
-    help="Detect, and measure detection: DATA CFG WEIGHTS as in darknet.",
+    help="Train, detect, and measure detection: DATA CFG WEIGHTS as in darknet.",
     context_settings=SETTINGS,
     homes={
+        "train": ("train", "train", "Train on the train set of DATA."),
+        "overfit": ("overfit", "overfit", "See whether a network can learn a few pictures."),
         "test": ("detect", "test", "Detect objects in pictures."),
         "map": ("measure", "map_", "Mean average precision on the valid set of DATA."),
         "valid": ("measure", "valid", "Write detections for COCO's, VOC's or ImageNet's judge."),
@@ -92,7 +105,9 @@ detector = Commands(
     help=f"{darkpy.__doc__}\n\nExample: {EXAMPLE}",
     context_settings=SETTINGS,
     homes={
-        "detector": ("", "detector", "Detect, and measure detection."),
+        "detector": ("", "detector", "Train, detect, and measure detection."),
+        "quickstart": ("quickstart", "quickstart", "Train on drawn shapes: all of it in a minute."),
+        "rerun": ("train", "rerun", "Repeat a training from its record."),
         "partial": ("weights", "partial", "Keep the first layers of a .weights file."),
         "zoo": ("zoo", "zoo", "List and fetch networks with official weights."),
     },
@@ -109,10 +124,19 @@ class Lines(logging.Formatter):
         return f"{record.levelname.lower()}: {record.getMessage()}"
 
 
+class Handler(logging.StreamHandler[TextIO]):
+    """Write above a progress line, where one is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        bars = sys.modules.get("tqdm")
+        with bars.tqdm.external_write_mode(self.stream) if bars else nullcontext():
+            super().emit(record)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command line; exit with 0, 1 (part of the input failed), 2 (bad input) or 130."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what OpenCV cannot read, we report
-    handler = logging.StreamHandler()
+    handler = Handler()
     handler.setFormatter(Lines())
     log = logging.getLogger("darkpy")
     log.addHandler(handler)

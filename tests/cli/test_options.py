@@ -51,7 +51,7 @@ def test_a_threshold_is_a_share(said, command, value):
     assert "'-thresh'" in said("detector", command, *MODEL, "-thresh", value)
 
 
-@pytest.mark.parametrize("words", [("detector", "train"), ("detector", "demo"), ("classifier",)])
+@pytest.mark.parametrize("words", [("yolo",), ("detector", "demo"), ("classifier",)])
 def test_what_is_to_come_is_said_to_come(said, words):
     assert "not in this version yet" in said(*words)
 

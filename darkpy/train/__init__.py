@@ -1,0 +1,1 @@
+"""Training: the loop, what it draws, what it saves and what it says."""

@@ -1,0 +1,492 @@
+"""The run of a training: iterations, evaluations, and all that is kept of them."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.loader import Batch, Loader
+from ..errors import DarkpyError, TrainingError
+from ..evaluate.report import Report
+from ..files import keep_as, make_folder
+from ..memory import physical_memory
+from .evaluation import Judged, Labelled, evaluate_network
+from .figures import Evaluation, Progress
+from .history import History
+from .memory import out_of_memory_advice
+from .metrics import read_metrics
+from .record import Record
+from .schedule import input_size
+from .state import load_state, save_state
+from .trainer import NotFinite, Trainer
+from .verdict import verdict
+
+log = logging.getLogger(__name__)
+
+ROLLBACKS = 3  # after so many losses that are not finite, a fourth ends the run
+LEAST_BETWEEN = 100  # iterations from one evaluation to the next, as in darknet
+SMOOTHING = 0.1  # of avg_loss
+SMOOTHING_OF_TIME = 0.01
+DRAWN_EVERY = 100  # iterations
+MOST_ROWS = 20_000  # of the figures that a verdict looks at
+LONGEST_UNSAVED = 600.0  # seconds
+
+
+@dataclass(frozen=True)
+class Habits:
+    """When a run evaluates and saves, and when it ends of itself.
+
+    evaluate_every   iterations; ``burn_in`` is waited for. 0 never
+    number_every     iterations from one NAME_1000.weights to the next
+    save_every       iterations from one NAME_last.weights, and state, to the next
+    keep, patience, max_hours   see `darkpy.train.request.Request`
+    """
+
+    evaluate_every: int
+    number_every: int
+    save_every: int
+    keep: int = 0
+    patience: int = 0
+    max_hours: float = 0.0
+    thresh: float = 0.25
+    iou_thresh: float = 0.5
+
+
+@dataclass
+class Course:
+    """What a run remembers beside its trainer; it is saved with the state.
+
+    first      iteration that it began after
+    pictures   seen in this run
+    best       highest map50 so far, -1 before the first evaluation; ``best_at`` its iteration
+    stale      evaluations since
+    evaluated, numbered   iterations of the last evaluation and the last numbered weights
+    rollbacks  losses that were not finite
+    settled    iteration of the last save that was due
+    data, sampling   digest of the training pictures, and how they are drawn
+    """
+
+    first: int = 0
+    pictures: int = 0
+    avg_loss: float = -1.0
+    hours_left: float = -1.0
+    best: float = -1.0
+    best_at: int = 0
+    last_map: float = -1.0
+    stale: int = 0
+    evaluated: int = 0
+    numbered: int = 0
+    rollbacks: int = 0
+    settled: int = 0
+    data: str = ""
+    sampling: str = "epoch"
+    offsets: dict[str, int] = field(default_factory=dict)
+
+
+class Watch(Protocol):
+    """Who is told how a run goes; the command line prints it."""
+
+    def iteration(self, progress: Progress, hours_left: float, course: Course) -> None: ...
+
+    def evaluated(self, evaluation: Evaluation, report: Report, verdict: Sequence[str]) -> None: ...
+
+    def pictures(self, items: Iterable[Any], count: int, what: str) -> Iterable[Any]: ...
+
+    def fed(self, batch: Batch) -> None: ...
+
+    def saved(self, path: Path) -> None: ...
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: "finished", "stopped", "patience" or "hours", and what it came to."""
+
+    how: str
+    iteration: int
+    best: float
+    best_weights: Path | None
+    verdict: tuple[str, ...]
+
+
+class Run:
+    """A training from where its trainer is to ``max_batches``.
+
+    loader   makes the batches from an iteration on: loader(start) -> Loader
+    valid    pictures to evaluate on, or None; ``part`` those of the train list
+    backup   the folder of the weights, named after ``base``
+    anchors, sizes   see `darkpy.train.history.History`
+    stop     is asked after every iteration; the run then saves and ends
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        loader: Callable[[int], Loader],
+        epoch_length: int,
+        habits: Habits,
+        record: Record,
+        backup: Path,
+        base: str,
+        watch: Watch,
+        *,
+        names: Sequence[str] = (),
+        valid: Labelled | None = None,
+        part: Labelled | None = None,
+        course: Course | None = None,
+        anchors: Sequence[tuple[float, float]] = (),
+        sizes: NDArray[np.floating[Any]] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.trainer = trainer
+        self.loader = loader
+        self.epoch_length = epoch_length
+        self.habits = habits
+        self.record = record
+        self.backup = backup
+        self.base = base
+        self.watch = watch
+        self.names = tuple(names)
+        self.valid = valid
+        self.part = part
+        at = trainer.iteration
+        self.course = course or Course(first=at, numbered=at, evaluated=at)
+        self.anchors = anchors
+        self.sizes = np.zeros((0, 2)) if sizes is None else sizes
+        self.stop = stop
+        self.max_batches = trainer.network.options.max_batches
+        self.sentences: tuple[str, ...] = ()
+        self.saved = at if course else -1  # iteration of the state on the disk
+        self._saved_when = time.monotonic()
+        self._unwritten: dict[Path, DarkpyError] = {}
+
+    @property
+    def state_path(self) -> Path:
+        """The file that `darkpy.train.state` keeps in the folder of the run."""
+        return self.record.folder / "state.npz"
+
+    @property
+    def settled_path(self) -> Path:
+        """The state of the last save that was due, where state.npz is of one that was not."""
+        return self.record.folder / "settled.npz"
+
+    def weights(self, mark: str | int) -> Path:
+        """Return the path of the weights of that mark, as darknet names them."""
+        return self.backup / f"{self.base}_{mark}.weights"
+
+    def go(self) -> Ending:
+        """Train to the end, or until something ends it before; what there is, is then saved.
+
+        A file that cannot be written is a warning, and tried again with the next save.
+        Raises TrainingError if losses are not finite time and again, if memory does not suffice,
+        or if weights and state could not be written at the last.
+        """
+        try:
+            if self.saved < 0:
+                self.save()
+                self._require_written()
+            return self._go()
+        except MemoryError:
+            raise TrainingError(self.memory_advice()) from None
+
+    def _go(self) -> Ending:
+        began = time.monotonic()
+        how = "finished"
+        while self.trainer.iteration < self.max_batches:
+            try:
+                how = self._advance(began)
+                break
+            except NotFinite as error:
+                self._roll_back(error)
+        if how in ("finished", "patience"):
+            self._judge()
+        self._draw()
+        self._require_written()
+        return Ending(
+            how,
+            self.trainer.iteration,
+            self.course.best,
+            self.weights("best") if self.course.best_at else None,
+            self.sentences,
+        )
+
+    def _advance(self, began: float) -> str:
+        """Train until the end, and return which end it is."""
+        loader = self.loader(self.trainer.iteration)
+        try:
+            ready = time.monotonic()
+            while (batch := self._next(loader)) is not None:
+                how = self._iterate(batch, time.monotonic() - ready)
+                if not how and self.stop():
+                    how = "stopped"
+                if not how and self._is_late(began):
+                    how = "hours"
+                if how in ("stopped", "hours") or self._is_unsaved():
+                    self.save(due=False)
+                if how:
+                    return how
+                ready = time.monotonic()
+        finally:
+            loader.close()
+        return "finished"
+
+    def _next(self, loader: Loader) -> Batch | None:
+        """Return the next batch, if there is one; what was learned is saved if none can be made."""
+        try:
+            return next(loader, None)
+        except Exception:
+            self.save(due=False)
+            raise
+
+    def _is_unsaved(self) -> bool:
+        return time.monotonic() - self._saved_when > LONGEST_UNSAVED
+
+    def _is_late(self, began: float) -> bool:
+        limit = self.habits.max_hours * 3600
+        return bool(limit) and time.monotonic() - began > limit
+
+    def _iterate(self, batch: Batch, waited: float) -> str:
+        """Train a batch and do all that follows it; return how the run ends, or nothing."""
+        self.watch.fed(batch)
+        started = time.monotonic()
+        try:
+            loss = self.trainer.step(batch.images, batch.truths)
+        except NotFinite as error:
+            error.pictures = [batch.paths[slot] for slot in error.slots]
+            raise
+        progress = self._progress(batch, loss, time.monotonic() - started, waited)
+        self.watch.iteration(progress, self.course.hours_left, self.course)
+        measured = self._evaluate() if self._is_due(progress.iteration) else None
+        evaluation = measured[0] if measured else None
+        self.record.add(progress, evaluation)
+        if measured:
+            evaluation, report, worst = measured
+            self.record.add_worst(evaluation.iteration, worst)
+            self._judge()
+            self.watch.evaluated(evaluation, report, self.sentences)
+        how = self._end(evaluation)
+        self._number(progress.iteration)
+        if how:
+            self._write_weights("final")
+        if how or progress.iteration % self.habits.save_every == 0 or evaluation is not None:
+            self.save()
+        if progress.iteration % DRAWN_EVERY == 0 or evaluation is not None:
+            self._draw()
+        return how
+
+    def _end(self, evaluation: Evaluation | None) -> str:
+        """Return how the run ends with this iteration, or nothing."""
+        if self.trainer.iteration >= self.max_batches:
+            return "finished"
+        patience = self.habits.patience
+        is_stale = evaluation is not None and 0 < patience <= self.course.stale
+        return "patience" if is_stale else ""
+
+    def _progress(self, batch: Batch, loss: float, seconds: float, waited: float) -> Progress:
+        course, trainer = self.course, self.trainer
+        course.pictures += len(batch.images)
+        if course.avg_loss < 0 or not math.isfinite(course.avg_loss):
+            course.avg_loss = loss
+        course.avg_loss = (1 - SMOOTHING) * course.avg_loss + SMOOTHING * loss
+        left = (self.max_batches - trainer.iteration) * (seconds + waited) / 3600
+        if course.hours_left < 0:
+            course.hours_left = left
+        smoothing = max(SMOOTHING_OF_TIME, 1 / (1 + trainer.iteration - course.first))
+        course.hours_left += smoothing * (left - course.hours_left)
+        return Progress(
+            iteration=trainer.iteration,
+            epoch=course.pictures / self.epoch_length,
+            loss=loss,
+            avg_loss=course.avg_loss,
+            rate=trainer.rate,
+            width=batch.images.shape[3],
+            height=batch.images.shape[2],
+            pictures=course.pictures,
+            batch=len(batch.images),
+            truths=sum(map(len, batch.truths)),
+            heads=trainer.heads,
+            seconds=seconds,
+            waited=waited,
+        )
+
+    @property
+    def next_evaluation(self) -> int:
+        """The iteration after which the next evaluation comes."""
+        after = max(self.habits.evaluate_every, LEAST_BETWEEN)
+        due = max(self.course.evaluated + after, self.trainer.network.options.burn_in)
+        return min(due, self.max_batches)
+
+    def _is_due(self, iteration: int) -> bool:
+        return bool(self.valid and self.habits.evaluate_every) and iteration >= self.next_evaluation
+
+    def _evaluate(self) -> tuple[Evaluation, Report, list[Judged]]:
+        assert self.valid is not None
+        course, trainer = self.course, self.trainer
+        evaluation, report, worst = evaluate_network(
+            trainer.network,
+            trainer.params,
+            self.valid,
+            self.part,
+            device=trainer.device,
+            names=self.names,
+            iteration=trainer.iteration,
+            highest=course.best,
+            thresh=self.habits.thresh,
+            iou_thresh=self.habits.iou_thresh,
+            watch=self.watch.pictures,
+        )
+        course.evaluated, course.last_map = trainer.iteration, evaluation.map50
+        course.stale = 0 if evaluation.map50 > course.best else course.stale + 1
+        if evaluation.best and self._write_weights("best"):
+            course.best, course.best_at = evaluation.map50, trainer.iteration
+        return evaluation, report, worst
+
+    def _judge(self) -> None:
+        """Say what the figures so far mean; nothing new if they cannot be read."""
+        try:
+            figures = read_metrics(self.record.metrics.path, MOST_ROWS)
+        except DarkpyError as error:
+            log.warning("%s; there is no verdict", error)
+            return
+        history = History(
+            figures,
+            self.trainer.network.options,
+            str(self.weights("best")) if self.course.best_at else "",
+            self.anchors,
+            self.sizes,
+        )
+        self.sentences = tuple(verdict(history))
+        self.record.write_verdict(self.sentences)
+
+    def memory_advice(self) -> str:
+        """Return how a training that ran out of memory could fit."""
+        network = self.trainer.network
+        o = network.options
+        height, width = input_size(network, 0, 0)  # the largest
+        return out_of_memory_advice(
+            network.resized(height, width), self.trainer.batch, o.subdivisions, physical_memory()
+        )
+
+    def _draw(self) -> None:
+        """Draw the chart, in the run's folder and as darknet names it beside the weights."""
+        beside = (self.backup / f"chart_{self.base}.png", self.backup / "chart.png")
+        most = self.trainer.network.options.max_chart_loss
+        self.record.draw_chart(*beside, max_loss=most, iterations=self.max_batches)
+
+    def save(self, due: bool = True) -> None:
+        """Write NAME_last.weights, NAME_ema.weights if there is an average, and the state.
+
+        due  by the count of iterations: the training saves here however often it was stopped
+             before, and it is here that it goes back to when a loss is not finite
+        """
+        course = self.course
+        if not due and self.saved == course.settled:
+            self._attempt(self.settled_path, lambda path: keep_as(self.state_path, path))
+        self._write_weights("last")
+        if self.trainer.average is not None:
+            write = partial(self.trainer.save_weights, average=True)
+            self._attempt(self.weights("ema"), write)
+        course.offsets = self.record.offsets()
+        before, course.settled = course.settled, self.trainer.iteration if due else course.settled
+        if self._attempt(self.state_path, self._write_state):
+            self.saved = self.trainer.iteration
+            if due:
+                _remove(self.settled_path)
+        else:
+            course.settled = before
+        self._saved_when = time.monotonic()
+
+    def _write_state(self, path: Path) -> None:
+        save_state(path, self.trainer, asdict(self.course))
+
+    def _attempt(self, path: Path, write: Callable[[Path], None]) -> bool:
+        """Write a file, and tell whether it could be; if not, say so once, and remember it."""
+        try:
+            make_folder(path.parent)
+            write(path)
+        except DarkpyError as error:
+            if path not in self._unwritten:
+                log.warning("%s; the training goes on, and tries again with the next save", error)
+            self._unwritten[path] = error
+            return False
+        self._unwritten.pop(path, None)
+        return True
+
+    def _require_written(self) -> None:
+        """Raise TrainingError unless the last weights and the state are on the disk."""
+        for path in (self.state_path, *map(self.weights, ("last", "ema", "final"))):
+            if path in self._unwritten:
+                saved = f"; what is saved is iteration {self.saved}" if self.saved >= 0 else ""
+                raise TrainingError(f"{self._unwritten[path]}{saved}")
+
+    def _number(self, iteration: int) -> None:
+        """Write NAME_1000.weights when it is time, and remove those that are too many."""
+        course, every = self.course, self.habits.number_every
+        if iteration < course.numbered + every and iteration % every:
+            return
+        course.numbered = iteration
+        if self._write_weights(iteration) and self.habits.keep:
+            numbered = self.backup.glob(f"{glob.escape(self.base)}_*.weights")
+            marks = [path.stem.removeprefix(f"{self.base}_") for path in numbered]
+            past = sorted(int(mark) for mark in marks if mark.isdecimal())
+            own = [mark for mark in past if mark <= iteration]  # others are of an earlier run
+            for mark in own[: -self.habits.keep]:
+                _remove(self.weights(mark))
+
+    def _write_weights(self, mark: str | int) -> bool:
+        """Write weights, and tell whether they could be."""
+        path = self.weights(mark)
+        is_written = self._attempt(path, self.trainer.save_weights)
+        if is_written:
+            self.watch.saved(path)
+        return is_written
+
+    def _roll_back(self, error: NotFinite) -> None:
+        """Go back to the last state, at half the rate; TrainingError after the third time."""
+        at, rate = self.trainer.iteration + 1, self.trainer.next_rate
+        pictures = ", ".join(error.pictures[:4]) + (", ..." if len(error.pictures) > 4 else "")
+        what = f"iteration {at}: {error}; rate {rate:g}; pictures {pictures}"
+        rollbacks, scale = self.course.rollbacks + 1, self.trainer.rate_scale
+        if rollbacks > ROLLBACKS:
+            raise TrainingError(
+                f"{what}; this is the {rollbacks}th time, and the rate was halved each time: "
+                "look at the pictures and their labels, or begin with a much lower learning_rate"
+            )
+        self._load_settled()
+        self.course.rollbacks = rollbacks
+        self.trainer.rate_scale = scale / 2
+        self.record.close()
+        self.record.resume(self.course.offsets)
+        log.warning(
+            "%s; back to iteration %d, and on at half the rate (%d of %d times)",
+            what,
+            self.trainer.iteration,
+            rollbacks,
+            ROLLBACKS,
+        )
+
+    def _load_settled(self) -> None:
+        """Go back to the last save that was due, which is the state unless it was not."""
+        course = Course(**load_state(self.state_path, self.trainer))
+        if course.settled != self.trainer.iteration and self.settled_path.is_file():
+            course = Course(**load_state(self.settled_path, self.trainer))
+            with suppress(OSError):
+                os.replace(self.settled_path, self.state_path)
+        self.course = course
+        self.saved = self.trainer.iteration
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # where it cannot be, it does no harm
+        path.unlink(missing_ok=True)

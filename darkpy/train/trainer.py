@@ -1,0 +1,350 @@
+"""Trainer: pictures and truths in, a step of training done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..errors import DeviceError, TrainingError
+from ..loss import LOSSES, HeadLoss, Moment, Rejection, Truths
+from ..network import Network, Node
+from ..randomness import generator
+from ..run import Tape
+from ..weights import Params, read_weights, write_weights
+from .figures import HeadFigures
+from .optimizer import Optimizer, learned, stop_layer
+from .schedule import learning_rate
+
+LAST_WITHOUT_EMA = 1000  # iterations at the end that darknet trains on from the average
+
+
+class NotFinite(TrainingError):
+    """A loss, a gradient, or what became of a parameter, that is no finite number.
+
+    where    "yolov4.cfg:12: layer 0 [convolutional]": the first layer that has such a number
+    slots    of the batch: which pictures the mini-batch had; ``pictures`` are their files, if known
+    """
+
+    def __init__(self, where: str, slots: range, what: str) -> None:
+        super().__init__(f"{where}: {what}")
+        self.where = where
+        self.slots = slots
+        self.pictures: list[str] = []
+
+
+class Trainer:
+    """A network that learns.
+
+    cfg      a darknet .cfg, or a Network
+    weights  a .weights file to start from, whole or of the first layers; None draws all
+    device   "cpu"; "reference" runs the array code that defines each kernel
+    seed     of all that is drawn
+
+    Attributes: ``network``, ``params`` (one dict of float32 arrays a node, changed by `step`),
+    ``iteration`` (updates done), ``rate`` and ``heads`` (of the last step: learning rate, and
+    the parts of each head's loss), ``average`` (moving average of the weights, or None),
+    ``rate_scale`` (a factor of every rate), ``rejection`` (what is remembered of wrong labels).
+    Raises CfgError, NetworkError, WeightsError, DeviceError as `darkpy.load` does, and
+    TrainingError for a network that has no loss.
+    """
+
+    def __init__(
+        self,
+        cfg: str | Path | Network,
+        weights: str | Path | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        self.network = cfg if isinstance(cfg, Network) else Network.from_cfg(cfg)
+        self.seed = seed
+        self.params = self._start(weights)
+        self.device = "cpu" if device == "auto" else device
+        if self.device not in ("cpu", "reference"):
+            raise DeviceError(f"device {device!r}: expected 'auto', 'cpu' or 'reference'")
+        self.ops: Any = kernels.ops(self.device)
+        self.losing = tuple(node for node in self.network.nodes if _loses(node))
+        if not self.losing:
+            known = ", ".join(f"[{name}]" for name in LOSSES)
+            raise TrainingError(
+                f"{self.network.path}: no layer has a loss; expected one of {known}"
+            )
+        self.optimizer = Optimizer(self.network, self.params, self.ops)
+        self.average: list[dict[str, NDArray[np.float32]]] | None = None
+        self.iteration = 0
+        self.rejection = Rejection()
+        self.rate_scale = 1.0
+        self.rate = 0.0
+        self.heads: tuple[HeadFigures, ...] = ()
+        self._tapes: dict[tuple[int, int], Tape] = {}
+
+    def _start(self, weights: str | Path | None) -> Params:
+        rng = generator(self.seed, "weights")
+        if weights is None:
+            return Params(self.network.initial_params(rng))
+        return read_weights(self.network, weights, rng=rng)
+
+    def step(self, images: NDArray[np.float32], truths: Truths) -> float:
+        """Train one iteration: every mini-batch forward and back, then one update.
+
+        images  (batch, c, h, w) float32, 0..1; h and w may differ from the .cfg's
+        truths  for each picture (k, 5) float32: class, x, y, w, h, centre and size in 0..1
+
+        Returns darknet's loss: of the heads the mean, of the pictures the mean. The batch is cut
+        into as many mini-batches as ``subdivisions`` says.
+        Raises TrainingError for arrays of another kind, and NotFinite if the loss, a gradient or an
+        updated parameter is no finite number: go on from saved parameters then, for rolling
+        averages have moved. ``try_fix_nan=1`` takes such gradients for 0.
+        """
+        images, truths = self._required(images, truths)
+        iteration = self.iteration + 1
+        tape = self._tape(images.shape[2], images.shape[3])
+        stop = stop_layer(self.network, iteration)
+        total, figures = 0.0, _Figures(self.losing)
+        for k, slots in enumerate(self._minibatches(len(images))):
+            rng = generator(self.seed, "layers", iteration, k)
+            for frame in tape.frames:
+                frame.rng = rng
+            part = images[slots.start : slots.stop]
+            total += self._pass(tape, part, truths[slots.start : slots.stop], stop, slots, figures)
+        grads = self._gradients(tape, len(images))
+        self.rate = self.next_rate
+        with np.errstate(all="ignore"):  # what overflows is seen below
+            self.optimizer.update(grads, self.rate, len(images), iteration)
+        self._require_finite(len(images))
+        self.iteration = iteration
+        self._follow()
+        self.heads = figures.of(len(images))
+        return total / len(images)
+
+    def save_weights(self, path: str | Path, *, average: bool = False) -> None:
+        """Write a .weights file that darknet and `darkpy.load` read.
+
+        average  the moving average of the weights instead of themselves
+
+        The header says that iteration * batch pictures were seen, from which darknet counts on.
+        """
+        params: Sequence[dict[str, NDArray[np.float32]]] = self.params
+        if average and self.average is not None:
+            pairs = zip(self.params, self.average, strict=True)
+            params = [{**own, **mean} for own, mean in pairs]
+        write_weights(self.network, params, path, self.seen, version=self.params.version)
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """The names of the layers that lose, as `HeadFigures` has them."""
+        return tuple(f"{node.layer.section}_{node.index}" for node in self.losing)
+
+    @property
+    def next_rate(self) -> float:
+        """The learning rate of the next step."""
+        rate = learning_rate(self.network.options, self.iteration + 1, self.seed)
+        return self.rate_scale * rate
+
+    @property
+    def seen(self) -> int:
+        """Pictures seen, as darknet writes it: from iterations and the .cfg's batch."""
+        return self.iteration * self.batch
+
+    @property
+    def batch(self) -> int:
+        """Pictures of an iteration, as the .cfg has it."""
+        o = self.network.options
+        return max(1, o.batch // o.subdivisions) * o.subdivisions
+
+    def _required(
+        self, images: NDArray[np.float32], truths: Truths
+    ) -> tuple[NDArray[np.float32], Truths]:
+        """Return pictures and truths as float32 arrays; TrainingError if they cannot be."""
+        channels = self.network.image.c
+        images = _float32(images, f"pictures (batch, {channels}, h, w)")
+        if images.ndim != 4 or images.shape[1] != channels or not images.size:
+            raise TrainingError(
+                f"expected pictures (batch, {channels}, h, w) float32; got {images.shape}"
+            )
+        if len(truths) != len(images):
+            raise TrainingError(f"{len(images)} pictures, but truths of {len(truths)}")
+        rows = [_float32(one, "truths (k, 5)") for one in truths]
+        detects = any(hasattr(node.layer, "classes") for node in self.losing)
+        for k, one in enumerate(rows if detects else ()):
+            if one.ndim != 2 or one.shape[1] != 5:
+                raise TrainingError(
+                    f"truths of picture {k}: expected (k, 5) class, x, y, w, h; got {one.shape}"
+                )
+        return images, rows
+
+    def _minibatches(self, count: int) -> Iterator[range]:
+        """Cut the slots of a batch into ``subdivisions`` runs, as equal as may be."""
+        parts = min(count, self.network.options.subdivisions)
+        ends = [count * k // parts for k in range(parts + 1)]
+        return (range(a, b) for a, b in pairwise(ends))
+
+    def _tape(self, height: int, width: int) -> Tape:
+        """Return the tape for inputs of this size; only the last size's is kept."""
+        tape = self._tapes.get((height, width))
+        if tape is None:
+            network = self._sized(height, width)
+            tape = Tape(network, self.params, self.ops, True, None, self.optimizer.frozen)
+            self._tapes = {(height, width): tape}
+        for frame in tape.frames:
+            frame.grads.clear()
+        return tape
+
+    def _sized(self, height: int, width: int) -> Network:
+        """Return the network for inputs of this size; TrainingError if parameters do not fit."""
+        own = self.network
+        if (height, width) == own.image[1:]:
+            return own
+        network = own.resized(height, width)
+        for node, other in zip(own.nodes, network.nodes, strict=True):
+            if node.params != other.params:
+                raise TrainingError(
+                    f"{node.where}: takes pictures of {own.image.w} x {own.image.h} only; got "
+                    f"{width} x {height}"
+                )
+        return network
+
+    def _pass(
+        self,
+        tape: Tape,
+        images: NDArray[np.float32],
+        truths: Truths,
+        stop: int,
+        slots: range,
+        figures: _Figures,
+    ) -> float:
+        """Take a mini-batch forward and back; return darknet's loss, summed over its pictures."""
+        seen = self.iteration * self.batch + slots.stop
+        network = tape.network
+        moment = Moment(network.image, network.options, seen, self.iteration, self.rejection)
+        outputs = tape.forward(images)
+        with np.errstate(all="ignore"):  # as in the tape
+            losses = {
+                node.index: LOSSES[node.layer.section](
+                    self.ops, node.layer, outputs[node.index], truths, moment
+                )
+                for node in self.losing
+            }
+        cost = sum(loss.cost for loss in losses.values()) / len(losses)
+        if not math.isfinite(cost):
+            raise NotFinite(self._culprit(tape, images), slots, "puts out no finite number")
+        figures.add(losses)
+        tape.backward({i: loss.gradient for i, loss in losses.items()}, stop, image=False)
+        return cost
+
+    def _culprit(self, tape: Tape, images: NDArray[np.float32]) -> str:
+        """Return where the first output lies that is not finite, in a second run forward."""
+        for node, y in zip(tape.network.nodes, tape.activations(images), strict=True):
+            if not np.isfinite(y).all():
+                return node.where
+        return self.losing[-1].where
+
+    def _gradients(self, tape: Tape, batch: int) -> list[dict[str, NDArray[np.float32]]]:
+        """Return the gradients of the iteration; NotFinite if one is no finite number."""
+        mends = self.network.options.try_fix_nan
+        for node, frame in zip(tape.network.nodes, tape.frames, strict=True):
+            for name, grad in frame.grads.items():
+                if _is_finite(grad):
+                    continue
+                if not mends:
+                    raise NotFinite(
+                        node.where, range(batch), f"the gradient of its {name} is not finite"
+                    )
+                np.nan_to_num(grad, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        return [frame.grads for frame in tape.frames]
+
+    def _require_finite(self, batch: int) -> None:
+        """Raise NotFinite if the update, or the batch's statistics, led out of float32."""
+        for node, moments in zip(self.network.nodes, self.optimizer.moments, strict=True):
+            for name, values in self.params[node.index].items():
+                if not all(map(_is_finite, (values, *moments.get(name, ())))):
+                    what = f"its {name} left the range of finite numbers"
+                    raise NotFinite(node.where, range(batch), what)
+
+    def _follow(self) -> None:
+        """Let the average of the weights follow them (darknet's ema_update and ema_apply).
+
+        From the middle of the training on it follows; a thousand iterations before the end the
+        weights become the average, once.
+        """
+        o = self.network.options
+        if not o.ema_alpha or self.iteration < o.max_batches // 2:
+            return
+        average = self.average or self.start_average()
+        apply_at = o.max_batches - LAST_WITHOUT_EMA
+        for mine, mean in zip(self.params, average, strict=True):
+            for name, value in mean.items():
+                if self.iteration == apply_at:
+                    mine[name][...] = value
+                elif self.iteration < apply_at:
+                    self.ops.ema_step(value, mine[name], alpha=o.ema_alpha)
+
+    def start_average(self) -> list[dict[str, NDArray[np.float32]]]:
+        """Let ``average`` be the weights as they are, and return it."""
+        self.average = [
+            {name: self.params[node.index][name].copy() for name in self._averaged(node)}
+            for node in self.network.nodes
+        ]
+        return self.average
+
+    def _averaged(self, node: Node) -> list[str]:
+        """Return the names of what the average follows: all that a convolution is made of."""
+        if node.layer.section != "convolutional":
+            return []
+        return learned(node, self.network.options)
+
+
+class _Figures:
+    """The losses of each head, added up over the mini-batches of an iteration."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.names = {node.index: f"{node.layer.section}_{node.index}" for node in nodes}
+        self.sums = {node.index: np.zeros(3) for node in nodes}
+        self.counts = dict.fromkeys(self.names, 0)
+        self.overlaps = dict.fromkeys(self.names, 0.0)
+
+    def add(self, losses: dict[int, HeadLoss]) -> None:
+        for i, loss in losses.items():
+            self.sums[i] += (loss.box, loss.objectness, loss.classification)
+            self.counts[i] += loss.count
+            self.overlaps[i] += loss.iou * loss.count if loss.count else 0.0
+
+    def _means(self, batch: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        return ((i, sums / batch) for i, sums in self.sums.items())
+
+    def of(self, batch: int) -> tuple[HeadFigures, ...]:
+        return tuple(
+            HeadFigures(
+                self.names[i],
+                box=float(box),
+                objectness=float(objectness),
+                classification=float(classification),
+                count=self.counts[i],
+                iou=self.overlaps[i] / self.counts[i] if self.counts[i] else math.nan,
+            )
+            for i, (box, objectness, classification) in self._means(batch)
+        )
+
+
+def _loses(node: Node) -> bool:
+    """Tell whether a layer adds to the loss."""
+    return node.layer.section in LOSSES and not getattr(node.layer, "noloss", False)
+
+
+def _float32(values: Any, what: str) -> NDArray[np.float32]:
+    try:
+        return np.asarray(values, np.float32)
+    except (TypeError, ValueError):
+        raise TrainingError(f"expected {what} float32; got what is no array of numbers") from None
+
+
+def _is_finite(array: NDArray[np.float32]) -> bool:
+    """Tell whether all values are finite numbers; their sum is, but for the rarest of arrays."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
