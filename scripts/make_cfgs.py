@@ -10,10 +10,10 @@ import sys
 from itertools import takewhile
 from pathlib import Path
 
-from recipes import datasets, yolo_fastest, yolov2, yolov3, yolov4, yolov7
+from recipes import datasets, shapes, yolo_fastest, yolov2, yolov3, yolov4, yolov7
 
 FOLDER = Path(__file__).resolve().parents[1] / "cfg"
-FAMILIES = (yolov2, yolov3, yolov4, yolov7, yolo_fastest)
+FAMILIES = (shapes, yolov2, yolov3, yolov4, yolov7, yolo_fastest)
 
 
 def make() -> dict[str, bytes]:

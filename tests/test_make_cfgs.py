@@ -18,7 +18,9 @@ NETWORKS = [
     *("yolov4", "yolov4-csp", "yolov4-tiny", "yolov7", "yolov7-tiny"),
     *("yolo-fastest-1.1", "yolo-fastest-1.1-xl"),
 ]
-FILES = {f"{name}.cfg" for name in NETWORKS} | {"voc.data", "voc.names", "coco.data", "coco.names"}
+OURS = ["shapes"]  # which darknet does not have
+DATA = {"voc.data", "voc.names", "coco.data", "coco.names"}
+FILES = {f"{name}.cfg" for name in NETWORKS + OURS} | DATA
 
 
 def make_cfgs(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -94,7 +96,7 @@ def test_network_equals_the_reference(name: str, shared: Path) -> None:
         assert {key: value(text) for key, text in mine.keys.items()} == want, f"layer {index}"
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS + OURS)
 def test_comments_tell_origin_and_index(name: str) -> None:
     text = (CFG / f"{name}.cfg").read_text(encoding="utf-8")
     title, url = re.match(r"# (.+) \(.+ (https://\S+)\)\. Written by .+\n\[net\]", text).groups()

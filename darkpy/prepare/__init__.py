@@ -1,0 +1,1 @@
+"""Data sets made or changed before a training."""
