@@ -42,6 +42,7 @@ def save_state(path: str | Path, trainer: Trainer, counters: dict[str, Any]) -> 
         "iteration": trainer.iteration,
         "seed": trainer.seed,
         "rate_scale": trainer.rate_scale,
+        "settled": trainer.settled,
         "rejection": asdict(trainer.rejection),
         "average": trainer.average is not None,
         "version": trainer.params.version,
@@ -74,6 +75,7 @@ def load_state(path: str | Path, trainer: Trainer) -> dict[str, Any]:
         why = reason(error) if isinstance(error, OSError) else "is damaged, or no saved state"
         raise TrainingError(f"{path}: cannot be read: {why}") from None
     trainer.iteration = own["iteration"]
+    trainer.settled = own["settled"]
     trainer.seed = own["seed"]
     trainer.rate_scale = own["rate_scale"]
     trainer.rejection = Rejection(**own["rejection"])

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..errors import DeviceError, TrainingError
+from ..kernels.common.geometry import ROLLING_MOMENTUM
 from ..loss import LOSSES, HeadLoss, Moment, Rejection, Truths
 from ..network import Network, Node
 from ..randomness import generator
 from ..run import Tape
 from ..weights import Params, read_weights, write_weights
 from .figures import HeadFigures
-from .optimizer import Optimizer, learned, stop_layer
+from .optimizer import STATISTICS, Optimizer, learned, stop_layer
 from .schedule import learning_rate
 
 LAST_WITHOUT_EMA = 1000  # iterations at the end that darknet trains on from the average
@@ -50,7 +51,8 @@ class Trainer:
     Attributes: ``network``, ``params`` (one dict of float32 arrays a node, changed by `step`),
     ``iteration`` (updates done), ``rate`` and ``heads`` (of the last step: learning rate, and
     the parts of each head's loss), ``average`` (moving average of the weights, or None),
-    ``rate_scale`` (a factor of every rate), ``rejection`` (what is remembered of wrong labels).
+    ``rate_scale`` (a factor of every rate), ``rejection`` (what is remembered of wrong labels),
+    ``settled`` (layers, from the first, whose rolling averages mean something).
     Raises CfgError, NetworkError, WeightsError, DeviceError as `darkpy.load` does, and
     TrainingError for a network that has no loss.
     """
@@ -83,6 +85,7 @@ class Trainer:
         self.rate = 0.0
         self.heads: tuple[HeadFigures, ...] = ()
         self._tapes: dict[tuple[int, int], Tape] = {}
+        self.settled = self.params.loaded
 
     def _start(self, weights: str | Path | None) -> Params:
         rng = generator(self.seed, "weights")
@@ -104,6 +107,8 @@ class Trainer:
         """
         images, truths = self._required(images, truths)
         iteration = self.iteration + 1
+        for statistic in self._unsettled():
+            statistic[...] = 0
         tape = self._tape(images.shape[2], images.shape[3])
         stop = stop_layer(self.network, iteration)
         total, figures = 0.0, _Figures(self.losing)
@@ -113,6 +118,7 @@ class Trainer:
                 frame.rng = rng
             part = images[slots.start : slots.stop]
             total += self._pass(tape, part, truths[slots.start : slots.stop], stop, slots, figures)
+            self._settle_statistics()
         grads = self._gradients(tape, len(images))
         self.rate = self.next_rate
         with np.errstate(all="ignore"):  # what overflows is seen below
@@ -178,6 +184,22 @@ class Trainer:
                     f"truths of picture {k}: expected (k, 5) class, x, y, w, h; got {one.shape}"
                 )
         return images, rows
+
+    def _settle_statistics(self) -> None:
+        """Let the rolling averages of drawn layers be the first mini-batch's statistics.
+
+        They were 0 before it, and have moved by ROLLING_MOMENTUM of the way.
+        """
+        for statistic in self._unsettled():
+            statistic /= np.float32(ROLLING_MOMENTUM)
+        self.settled = len(self.network.nodes)
+
+    def _unsettled(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the rolling averages that no file held and no mini-batch has moved."""
+        for node in self.network.nodes[max(self.settled, self.optimizer.frozen) :]:
+            if node.owner == node.index:
+                own = self.params[node.index]
+                yield from (own[name] for name in STATISTICS if name in own)
 
     def _minibatches(self, count: int) -> Iterator[range]:
         """Cut the slots of a batch into ``subdivisions`` runs, as equal as may be."""

@@ -3,7 +3,6 @@ import pytest
 
 from darkpy import Network, read_weights
 from darkpy.errors import DeviceError, TrainingError
-from darkpy.randomness import generator
 from darkpy.run import Tape
 from darkpy.train import trainer as module
 from darkpy.train.optimizer import Optimizer
@@ -83,10 +82,11 @@ def changed(path, images, **more):
 
 def test_a_step_is_every_minibatch_and_one_update(tmp_path, images):
     path = cfg(tmp_path)
-    trainer = Trainer(path, seed=5)
+    Trainer(path, seed=5).save_weights(tmp_path / "x.weights")
+    trainer = Trainer(path, tmp_path / "x.weights", seed=5)
     loss = trainer.step(images, TRUTHS)
     network = Network.from_cfg(path)
-    params = network.initial_params(generator(5, "weights"))
+    params = read_weights(network, tmp_path / "x.weights")
     tape, costs = Tape(network, params, trainer.ops, True), []
     (head,) = trainer.losing
     for part in (slice(0, 2), slice(2, 4)):
@@ -319,3 +319,26 @@ def test_a_network_without_a_loss(tmp_path):
 def test_an_unknown_device(tmp_path):
     with pytest.raises(DeviceError, match="'tpu'"):
         Trainer(cfg(tmp_path), device="tpu")
+
+
+def test_rolling_averages_of_drawn_layers_begin_with_the_first_mini_batch(tmp_path, images):
+    trainer = Trainer(cfg(tmp_path))
+    tape = Tape(trainer.network, trainer.params, trainer.ops, train=True)
+    seen = trainer.ops.conv2d(images[:2], trainer.params[0]["weights"], stride=(2, 2), padding=1)
+    mean, variance = trainer.ops.batch_statistics(seen)
+    assert (tape.frames[0].params["rolling_variance"] == 1).all()
+    second = trainer.ops.batch_statistics(
+        trainer.ops.conv2d(images[2:], trainer.params[0]["weights"], stride=(2, 2), padding=1)
+    )
+    trainer.step(images, TRUTHS)
+    for name, one, other in zip(("mean", "variance"), (mean, variance), second, strict=True):
+        got = trainer.params[0][f"rolling_{name}"]
+        np.testing.assert_allclose(got, 0.99 * one + 0.01 * other, rtol=1e-4, atol=1e-6)
+
+
+def test_rolling_averages_that_were_read_move_by_a_hundredth(tmp_path, images):
+    first = Trainer(cfg(tmp_path))
+    first.save_weights(tmp_path / "x.weights")
+    trainer = Trainer(cfg(tmp_path), tmp_path / "x.weights")
+    trainer.step(images, TRUTHS)
+    assert (trainer.params[0]["rolling_variance"] > 0.98 * 0.99).all()
