@@ -1,4 +1,4 @@
-"""The scripts, run in a copy of this checkout whose .venv is made by the test, not by pip."""
+"""The scripts, run in a small checkout whose .venv is made by the test, not by pip."""
 
 import importlib.util
 import shutil
@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from tests.conftest import ROOT
-from tests.environments import checkout, environment, run
+from tests.environments import environment, run
 from tests.tiny import write_model
 
 not_windows = pytest.mark.skipif(sys.platform == "win32", reason="needs bash and symbolic links")
@@ -37,9 +37,19 @@ def load(folder: Path) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory) -> Path:
-    """Return a checkout that is set up, with a suite of one fast and one slow test."""
-    here = checkout(tmp_path_factory.mktemp("scripts") / "here")
-    environment(here / ".venv", here)
+    """Return a checkout that is set up, with a suite of one fast and one slow test.
+
+    It holds the scripts and an empty package, which are soon checked; its environment has the
+    darkpy of this checkout, whose kernels are compiled once and not in every run.
+    """
+    here = tmp_path_factory.mktemp("scripts") / "here"
+    for name in ("scripts", ".ci"):
+        shutil.copytree(ROOT / name, here / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, here)
+    (here / "darkpy").mkdir()
+    (here / "darkpy" / "__init__.py").write_text("")
+    environment(here / ".venv", ROOT)
     scripts = load(here)
     scripts.STAMP.write_text(scripts.fingerprint(), "utf-8")
     (here / "tests").mkdir()

@@ -18,7 +18,7 @@ import click
 
 import darkpy
 
-from ..errors import DeviceError, TrainingError
+from ..errors import DarkpyError, DeviceError, TrainingError
 from .options import Command, Share, dont_show, flag
 from .progress import progress
 
@@ -64,7 +64,7 @@ def _no_gpu(ctx: click.Context, option: click.Parameter, value: str | None) -> N
 @flag("-i", type=str, callback=_no_gpu, expose_value=False, help="GPU, or -1 for none.")
 @flag("-benchmark_layers", is_flag=True, expose_value=False, help="Ignored.")
 @dont_show
-@click.option("--seed", type=COUNT, default=0, show_default=True, help="Of all that is drawn.")
+@click.option("--seed", type=COUNT, show_default="0", help="Of all that is drawn.")
 @click.option("--resume", is_flag=True, help="Go on with the newest run of CFG, bit for bit.")
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of the run's record.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Override CFG.")
@@ -129,8 +129,6 @@ def rerun(folder: str, to: Path | None) -> int:
     from ..train.manifest import read_manifest
 
     manifest = read_manifest(folder)
-    for sentence in manifest.changed():
-        click.echo(f"warning: {sentence}", err=True)
     words = _without(manifest.argv, ("--resume", "--run"))
     if to is not None:
         words += ["--run", str(to.absolute())]
@@ -141,6 +139,8 @@ def rerun(folder: str, to: Path | None) -> int:
             "folder where its files are now"
         )
     os.chdir(manifest.cwd)
+    for sentence in manifest.changed():
+        click.echo(f"warning: {sentence}", err=True)
     root = click.get_current_context().find_root().command
     code = root.main(words, prog_name="darkpy", standalone_mode=False)
     return code if isinstance(code, int) else 0
@@ -245,6 +245,7 @@ class Printer:
         self.sampled = 0.0
         self.has_waited = False
         self.images: list[Any] = []
+        self.saves_images = request.show_imgs
         self.told: tuple[str, ...] = ()  # the verdict of the last evaluation
 
     def start(self, training: Run) -> None:
@@ -254,6 +255,8 @@ class Printer:
         click.echo(f"Learning Rate: {o.learning_rate:g}, Momentum: {o.momentum:g}, ", nl=False)
         click.echo(f"Decay: {o.decay:g}")
         click.echo(f"run: {training.record.folder}", err=True)
+        if self.page is not None:
+            click.echo(f"page: {self.page.url}", err=True)
         if trainer.iteration:
             click.echo(f"from iteration {trainer.iteration}", err=True)
         if sys.stderr.isatty():
@@ -287,8 +290,12 @@ class Printer:
 
         training = self.training
         assert training is not None
-        if self.request.show_imgs:
-            save_augmented(training.record.folder / "augmented", batch, training.names)
+        if self.saves_images:
+            try:
+                save_augmented(training.record.folder / "augmented", batch, training.names)
+            except DarkpyError as error:
+                self.saves_images = False
+                self.echo(f"warning: {error}; no more augmented pictures are saved", err=True)
         if self.page is not None and time.monotonic() - self.sampled > SAMPLES:
             self.sampled = time.monotonic()
             self.images = draw_batch(batch, training.names)
@@ -374,6 +381,9 @@ def _say_end(ending: Ending, request: Request, training: Run, told: Sequence[str
     """Print what a run came to, but for the sentences just told; return the exit status."""
     for sentence in ending.verdict if tuple(ending.verdict) != tuple(told) else ():
         click.echo(sentence, err=True)
+    if ending.how == "patience":
+        gain = f"no better mAP in {request.patience} evaluations"
+        click.echo(f"ended at iteration {ending.iteration}: {gain}", err=True)
     if ending.best_weights and str(ending.best_weights) not in "".join(ending.verdict):
         click.echo(f"best: mAP {100 * ending.best:.2f} %, {ending.best_weights}", err=True)
     click.echo(f"chart: {training.record.folder / 'chart.png'}", err=True)

@@ -56,6 +56,7 @@ class Moment:
     seen       pictures before this mini-batch, and its own: darknet's *net.seen
     iteration  updates done
     rejection  what the training remembers of the [yolo] heads' deltas, to be passed on
+    seed       of the training, for a loss that draws
     """
 
     image: Shape
@@ -63,6 +64,7 @@ class Moment:
     seen: int = 0
     iteration: int = 0
     rejection: Rejection = field(default_factory=Rejection)
+    seed: int = 0
 
 
 Loss = Callable[[Any, Any, Array, Truths, Moment], HeadLoss]

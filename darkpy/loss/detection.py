@@ -35,7 +35,7 @@ def detection(
     objects = _objects(layer, rows(truths, layer.max))
     chosen = None
     if layer.random and moment.seen < WARM_UP:
-        draw = generator(0, "detection", moment.seen)
+        draw = generator(moment.seed, "detection", moment.seen)
         chosen = draw.integers(0, layer.num, len(objects))
     numbers = {name: getattr(layer, name) for name in RULES}
     return HeadLoss.of_squares(*ops.detection_loss(output, objects, chosen, **numbers))

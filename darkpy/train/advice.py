@@ -23,6 +23,7 @@ from ..net import NetOptions
 from ..network import Network, Node
 from .evaluation import Labelled
 from .schedule import learning_rate, minibatch
+from .trainer import LAST_WITHOUT_EMA
 
 log = logging.getLogger(__name__)
 
@@ -235,6 +236,18 @@ def schedule(plan: Plan) -> Iterator[str]:
         yield f"{plan.where} burn_in={o.burn_in} is {part:.0f} % of {most}; a tenth is plenty"
 
 
+def average(plan: Plan) -> Iterator[str]:
+    """Look whether the average of the weights has an iteration to follow them in."""
+    o = plan.network.options
+    if o.ema_alpha and o.max_batches - LAST_WITHOUT_EMA <= o.max_batches // 2:
+        yield (
+            f"{plan.where} ema_alpha={o.ema_alpha:g}: the average of the weights follows them from "
+            f"the middle of the training until {LAST_WITHOUT_EMA} iterations before its end, so "
+            f"not at all with max_batches={o.max_batches}; it takes more than "
+            f"{2 * LAST_WITHOUT_EMA}"
+        )
+
+
 def anchors(plan: Plan) -> Iterator[str]:
     """Look how well the anchors fit the objects, and whether every object has one."""
     sizes, found = plan.sizes, anchors_of(plan.network)
@@ -327,6 +340,7 @@ CHECKS: tuple[Callable[[Plan], Iterator[str]], ...] = (
     iterations,
     batch,
     schedule,
+    average,
     anchors,
     leak,
     sides,

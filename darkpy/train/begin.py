@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ..data.augment import Augmentation
 from ..data.dataset import read_list, read_truths
 from ..data.loader import Loader
 from ..data.training import TrainingSet
-from ..errors import DarkpyError, TrainingError
+from ..errors import DarkpyError, DataError, TrainingError
 from ..files import keep_as, make_folder, remove_partials
 from ..memory import physical_memory
 from ..network import Network
@@ -27,12 +28,13 @@ from .manifest import describe, read_manifest
 from .memory import needed_memory, out_of_memory_advice
 from .record import Record
 from .request import Request
-from .schedule import batch_size, input_size
+from .schedule import batch_size, input_size, minibatch
 from .state import load_state
 from .trainer import Trainer
 
 log = logging.getLogger(__name__)
 
+SAMPLED = 128  # pictures whose statistics the weights are judged with
 FEW = 10_000  # iterations of a run that numbers its weights by the thousand
 TIGHT, HOPELESS = 0.9, 1.3  # of this machine's memory; what a training takes is an estimate
 
@@ -61,12 +63,13 @@ def begin(request: Request, watch: Watch, stop: Callable[[], bool] = lambda: Fal
         log.warning("%s", line)
     valid = _valid(request, data, network.classes)
     _require_memory(network)
-    trainer = Trainer(network, None if request.resume else request.weights, seed=request.seed)
+    weights = None if request.resume else request.weights
+    trainer = Trainer(network, weights, seed=request.seed or 0)
     record = Record(folder, trainer.head_names, names, base)
     digest = training.digest()
     course = None
     if request.resume:
-        course = _resumed(trainer, folder)
+        course = _resumed(request, trainer, folder)
         _note_changes(network, training, course, digest, folder)
     elif not request.clear:
         trainer.iteration = trainer.params.seen // trainer.batch
@@ -84,8 +87,9 @@ def begin(request: Request, watch: Watch, stop: Callable[[], bool] = lambda: Fal
         watch,
         names=names,
         valid=valid,
-        part=_part(training, valid, trainer.seed) if valid else None,
+        part=_part(training, len(valid.paths), trainer.seed) if valid else None,
         course=course,
+        samples=_samples(request, trainer, training, augmentation),
         anchors=anchors_of(network),
         sizes=training.sizes * np.array([network.image.w, network.image.h]),
         stop=stop,
@@ -133,6 +137,8 @@ def _folder(request: Request, backup: Path, base: str) -> Path:
             raise TrainingError(f"{request.run}: holds no state.npz; expected the folder of a run")
         if has_state and not request.resume:
             raise TrainingError(f"{request.run}: holds a run; --resume goes on with it")
+        if request.run.is_file():
+            raise TrainingError(f"{request.run}: is a file; expected a folder for the run's record")
         return request.run
     if request.resume:
         found = runs_of(backup, base)
@@ -175,25 +181,28 @@ def _valid(request: Request, data: Data, classes: int) -> Labelled | None:
         return None
     try:
         paths = read_list(data.valid)
+        if not any(map(os.path.isfile, paths)):
+            raise DataError(f"{paths[0]}: no such file, nor any other of {data.valid}")
         return Labelled(paths, read_truths(paths, classes))
     except DarkpyError as error:
         raise TrainingError(f"valid: {error}; --no-map trains without evaluation") from None
 
 
-def _part(training: TrainingSet, valid: Labelled, seed: int) -> Labelled:
+def _part(training: TrainingSet, valid: int, seed: int) -> Labelled:
     """Return the training pictures to evaluate on too; those known to be bad are left out."""
     bad = training.bad_pictures
     chosen = [index for index, path in enumerate(training.paths) if path not in bad]
     truths = [training.labels(index) for index in chosen]
-    return part_of(
-        Labelled([training.paths[index] for index in chosen], truths), len(valid.paths), seed
-    )
+    return part_of(Labelled([training.paths[index] for index in chosen], truths), valid, seed)
 
 
-def _resumed(trainer: Trainer, folder: Path) -> Course:
+def _resumed(request: Request, trainer: Trainer, folder: Path) -> Course:
     """Put the trainer where the run was saved; return what the run remembered."""
     remove_partials(folder)
-    return Course(**load_state(folder / "state.npz", trainer))
+    course = Course(**load_state(folder / "state.npz", trainer))
+    if request.seed not in (None, trainer.seed):
+        log.warning("--seed %s: the run goes on with its own, %s", request.seed, trainer.seed)
+    return course
 
 
 def _note_changes(
@@ -205,13 +214,21 @@ def _note_changes(
     if course.sampling != training.sampling:
         log.warning("the run began with --sampling %s", course.sampling)
     try:
-        began = read_manifest(folder).net
+        manifest = read_manifest(folder)
     except DarkpyError:  # which the record is going to say
         return
-    for name, value in asdict(network.options).items():
+    _note_keys("[net]", network.options, manifest.net)
+    for node in network.heads:
+        began = manifest.heads.get(f"{node.layer.section}_{node.index}", {})
+        _note_keys(f"layer {node.index} [{node.layer.section}]", node.layer, began)
+
+
+def _note_keys(where: str, record: Any, began: dict[str, Any]) -> None:
+    """Warn of each key that a manifest has with another value."""
+    for name, value in asdict(record).items():
         value = list(value) if isinstance(value, tuple) else value
         if name in began and began[name] != value:
-            log.warning("[net] %s=%s now; the run began with %s", name, value, began[name])
+            log.warning("%s %s=%s now; the run began with %s", where, name, value, began[name])
 
 
 def _require_rest(request: Request, trainer: Trainer, folder: Path) -> None:
@@ -234,18 +251,24 @@ def _start(
     digest: str,
 ) -> None:
     """Begin the record of a new run."""
-    counts = {"digest": digest, "pictures": len(training), "objects": training.objects}
+    data_set = {
+        "list": data.train,
+        "classes": training.classes,
+        "digest": digest,
+        "pictures": len(training),
+        "objects": training.objects,
+    }
     manifest = describe(
         request.arguments,
         trainer.network,
         data,
         request.weights,
         version=request.version,
-        seed=request.seed,
+        seed=trainer.seed,
         device=trainer.device,
         overrides=request.settings,
         names=names,
-        data_set=counts,
+        data_set=data_set,
     )
     record.start(manifest)
 
@@ -300,6 +323,22 @@ def _loaders(
         )
 
     return loader
+
+
+def _samples(
+    request: Request, trainer: Trainer, training: TrainingSet, augmentation: Augmentation
+) -> Callable[[], Loader]:
+    """Return what makes a loader of the same few mini-batches whenever it is asked."""
+    o = trainer.network.options
+    return lambda: Loader(
+        training,
+        augmentation,
+        seed=trainer.seed,
+        batch=minibatch(o),
+        size=(o.height, o.width),
+        stop=-(-SAMPLED // minibatch(o)),
+        workers=request.workers or None,
+    )
 
 
 def _habits(request: Request, data: Data, trainer: Trainer, pictures: int) -> Habits:

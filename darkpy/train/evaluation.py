@@ -19,6 +19,7 @@ from ..data.dataset import Labels
 from ..decode import to_detections
 from ..detect import Detector
 from ..detections import Detections
+from ..errors import DataError
 from ..evaluate.match import Matches, match
 from ..evaluate.pictures import Pictures, Seen
 from ..evaluate.report import NMS, THRESH, Report, evaluate
@@ -82,11 +83,14 @@ def evaluate_network(
     watch       is given the pictures, their number and a word, and yields the pictures: to show
                 how far it is, as `darkpy.cli.progress.progress` does
 
-    Pictures that cannot be read are logged and left out. Raises NetworkError for a network without
-    a detection head, or with heads that differ in their classes.
+    Pictures that cannot be read are logged and left out. Raises DataError if no validation picture
+    can be, and NetworkError for a network without a detection head, or with heads that differ in
+    their classes.
     """
     detector = Detector(network, params, names, device)
     pictures = list(_judge(detector, valid, thresh, watch, "valid"))
+    if not pictures:
+        raise DataError(f"none of the {len(valid.paths)} validation pictures can be read")
     matches = [one.matches for one in pictures]
     report = evaluate(matches, detector.classes, thresh=thresh, iou_thresh=iou_thresh)
     maps = [evaluate(matches, detector.classes, iou_thresh=one).map for one in OVERLAPS]
@@ -96,7 +100,7 @@ def evaluate_network(
         train_map50 = evaluate(matches, detector.classes, iou_thresh=iou_thresh).map
     evaluation = Evaluation(
         iteration=iteration,
-        loss=math.fsum(one.loss for one in pictures) / len(pictures) if pictures else math.nan,
+        loss=math.fsum(one.loss for one in pictures) / len(pictures),
         map50=report.map,
         map50_95=math.fsum(maps) / len(maps),
         precision=report.precision,

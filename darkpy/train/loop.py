@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.loader import Batch, Loader
-from ..errors import DarkpyError, TrainingError
+from ..errors import DarkpyError, DataError, TrainingError
 from ..evaluate.report import Report
 from ..files import keep_as, make_folder
+from ..layers.base import Array
 from ..memory import physical_memory
 from .evaluation import Judged, Labelled, evaluate_network
 from .figures import Evaluation, Progress
@@ -30,6 +31,7 @@ from .metrics import read_metrics
 from .record import Record
 from .schedule import input_size
 from .state import load_state, save_state
+from .statistics import with_statistics
 from .trainer import NotFinite, Trainer
 from .verdict import verdict
 
@@ -40,6 +42,7 @@ LEAST_BETWEEN = 100  # iterations from one evaluation to the next, as in darknet
 SMOOTHING = 0.1  # of avg_loss
 SMOOTHING_OF_TIME = 0.01
 DRAWN_EVERY = 100  # iterations
+JUDGED = ("best", "final")  # weights that carry the statistics they are judged with
 MOST_ROWS = 20_000  # of the figures that a verdict looks at
 LONGEST_UNSAVED = 600.0  # seconds
 
@@ -126,6 +129,7 @@ class Run:
     loader   makes the batches from an iteration on: loader(start) -> Loader
     valid    pictures to evaluate on, or None; ``part`` those of the train list
     backup   the folder of the weights, named after ``base``
+    samples  batches to measure statistics with, for weights that are judged (`with_statistics`)
     anchors, sizes   see `darkpy.train.history.History`
     stop     is asked after every iteration; the run then saves and ends
     """
@@ -145,6 +149,7 @@ class Run:
         valid: Labelled | None = None,
         part: Labelled | None = None,
         course: Course | None = None,
+        samples: Callable[[], Loader] | None = None,
         anchors: Sequence[tuple[float, float]] = (),
         sizes: NDArray[np.floating[Any]] | None = None,
         stop: Callable[[], bool] = lambda: False,
@@ -162,12 +167,14 @@ class Run:
         self.part = part
         at = trainer.iteration
         self.course = course or Course(first=at, numbered=at, evaluated=at)
+        self.samples = samples
         self.anchors = anchors
         self.sizes = np.zeros((0, 2)) if sizes is None else sizes
         self.stop = stop
         self.max_batches = trainer.network.options.max_batches
         self.sentences: tuple[str, ...] = ()
         self.saved = at if course else -1  # iteration of the state on the disk
+        self._measured: tuple[int, list[dict[str, Array]]] | None = None  # by iteration
         self._saved_when = time.monotonic()
         self._unwritten: dict[Path, DarkpyError] = {}
 
@@ -239,6 +246,7 @@ class Run:
                 ready = time.monotonic()
         finally:
             loader.close()
+            self._attempt(self.record.folder / "bad.list", partial(_write_lists, loader))
         return "finished"
 
     def _next(self, loader: Loader) -> Batch | None:
@@ -330,27 +338,44 @@ class Run:
     def _is_due(self, iteration: int) -> bool:
         return bool(self.valid and self.habits.evaluate_every) and iteration >= self.next_evaluation
 
-    def _evaluate(self) -> tuple[Evaluation, Report, list[Judged]]:
+    def _evaluate(self) -> tuple[Evaluation, Report, list[Judged]] | None:
+        """Measure the network; None, and an error in the log, if no picture can be read."""
         assert self.valid is not None
         course, trainer = self.course, self.trainer
-        evaluation, report, worst = evaluate_network(
-            trainer.network,
-            trainer.params,
-            self.valid,
-            self.part,
-            device=trainer.device,
-            names=self.names,
-            iteration=trainer.iteration,
-            highest=course.best,
-            thresh=self.habits.thresh,
-            iou_thresh=self.habits.iou_thresh,
-            watch=self.watch.pictures,
-        )
-        course.evaluated, course.last_map = trainer.iteration, evaluation.map50
+        course.evaluated = trainer.iteration
+        params = self._to_judge()
+        try:
+            evaluation, report, worst = evaluate_network(
+                trainer.network,
+                params,
+                self.valid,
+                self.part,
+                device=trainer.device,
+                names=self.names,
+                iteration=trainer.iteration,
+                highest=course.best,
+                thresh=self.habits.thresh,
+                iou_thresh=self.habits.iou_thresh,
+                watch=self.watch.pictures,
+            )
+        except DataError as error:
+            log.error("iteration %d: %s; it is not evaluated", trainer.iteration, error)
+            return None
+        course.last_map = evaluation.map50
         course.stale = 0 if evaluation.map50 > course.best else course.stale + 1
         if evaluation.best and self._write_weights("best"):
             course.best, course.best_at = evaluation.map50, trainer.iteration
         return evaluation, report, worst
+
+    def _to_judge(self) -> Sequence[dict[str, Array]]:
+        """Return the parameters as they are judged: with statistics measured anew."""
+        if self.samples is None:
+            return self.trainer.params
+        if self._measured is None or self._measured[0] != self.trainer.iteration:
+            with self.samples() as batches:
+                images = (batch.images for batch in batches)
+                self._measured = self.trainer.iteration, with_statistics(self.trainer, images)
+        return self._measured[1]
 
     def _judge(self) -> None:
         """Say what the figures so far mean; nothing new if they cannot be read."""
@@ -447,7 +472,10 @@ class Run:
     def _write_weights(self, mark: str | int) -> bool:
         """Write weights, and tell whether they could be."""
         path = self.weights(mark)
-        is_written = self._attempt(path, self.trainer.save_weights)
+        write = self.trainer.save_weights
+        if mark in JUDGED:
+            write = partial(write, params=self._to_judge())
+        is_written = self._attempt(path, write)
         if is_written:
             self.watch.saved(path)
         return is_written
@@ -463,6 +491,7 @@ class Run:
                 f"{what}; this is the {rollbacks}th time, and the rate was halved each time: "
                 "look at the pictures and their labels, or begin with a much lower learning_rate"
             )
+        self._measured = None
         self._load_settled()
         self.course.rollbacks = rollbacks
         self.trainer.rate_scale = scale / 2
@@ -485,6 +514,11 @@ class Run:
                 os.replace(self.settled_path, self.state_path)
         self.course = course
         self.saved = self.trainer.iteration
+
+
+def _write_lists(loader: Loader, path: Path) -> None:
+    """Write the pictures found bad so far, and the faults of labels, where ``path`` is."""
+    loader.dataset.write_lists(path.parent)
 
 
 def _remove(path: Path) -> None:

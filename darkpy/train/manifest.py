@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..cfg import Data, read_text, reason
+from ..data.dataset import read_list
+from ..data.training import TrainingSet
 from ..errors import CfgError, DarkpyError
 from ..files import replacing, write_text
 from ..memory import physical_memory
@@ -34,7 +36,8 @@ class Manifest:
     inputs     path as given -> SHA-256 of the .cfg, .data, .names and .weights files
     overrides  what --set changed, as "net.batch=8"
     net        every key of [net], and ``heads`` of each head, with defaults filled in
-    data_set   its digest and how many pictures and objects it has
+    data_set   the train list, the number of classes, and what they came to: a digest, pictures
+               and objects
     commits    git's name of what was checked out in cwd, and of darkpy's own checkout
     resumed    for each resumption: after which iteration, when, and by which words
     """
@@ -70,7 +73,10 @@ class Manifest:
                     file.write(Path(there).read_bytes())
 
     def changed(self) -> list[str]:
-        """Return a sentence for each input that is gone, or no longer what it was."""
+        """Return a sentence for each input that is gone, or no longer what it was.
+
+        The pictures to train on are looked for from the working folder, which should be ``cwd``.
+        """
         found = []
         for path, digest in self.inputs.items():
             there = os.path.join(self.cwd, path)
@@ -78,7 +84,18 @@ class Manifest:
                 found.append(f"{path}: is gone")
             elif sha256(there) != digest:
                 found.append(f"{path}: has changed since the run")
+        if self._has_other_pictures():
+            found.append("the training pictures or their labels have changed since the run")
         return found
+
+    def _has_other_pictures(self) -> bool:
+        """Tell whether there are others; what cannot be read the training is going to name."""
+        own = self.data_set
+        try:
+            now = TrainingSet(read_list(own["list"]), own["classes"]).digest()
+        except (DarkpyError, KeyError):
+            return False
+        return bool(now != own["digest"])
 
     def after(self, iteration: int, argv: Sequence[str]) -> Manifest:
         """Return the manifest of the run as resumed after an iteration."""

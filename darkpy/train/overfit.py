@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..cfg import names_of, read_cfg, read_data
 from ..data.augment import Augmentation
 from ..data.dataset import read_labels, read_list
@@ -17,12 +15,10 @@ from ..data.sources import label_path
 from ..data.training import TrainingSet
 from ..errors import DataError, TrainingError
 from ..evaluate.report import Report
-from ..kernels.common.geometry import ROLLING_MOMENTUM
-from ..layers.base import Array
 from ..network import Network
-from ..run import Tape
 from .advice import anchors, check, classes, ignored, sides
 from .evaluation import Labelled, evaluate_network
+from .statistics import with_statistics
 from .trainer import NotFinite, Trainer
 
 ENOUGH = 0.95  # mAP that counts as learned by heart
@@ -30,7 +26,6 @@ HALF = 0.5  # mAP that will become more
 FALLS = 0.8  # of the loss halfway: more iterations will help
 LOOK_EVERY = 50  # iterations
 LONGEST_BURN_IN = 20  # iterations
-ROLLING = ("rolling_mean", "rolling_variance")
 HEADS = ("yolo", "region", "Gaussian_yolo", "detection")
 
 
@@ -130,7 +125,7 @@ def overfit(
             losses.append(_step(trainer, batch))
             if trainer.iteration % LOOK_EVERY and trainer.iteration < iterations:
                 continue
-            params = _settled(trainer, batch.images)
+            params = with_statistics(trainer, [batch.images])
             _, report, _ = evaluate_network(network, params, labelled, names=names)
             matched = sum(head.count for head in trainer.heads)
             truths = sum(map(len, batch.truths))
@@ -149,23 +144,6 @@ def _step(trainer: Trainer, batch: Batch) -> float:
             f"iteration {trainer.iteration + 1}: {error}; try a tenth of the rate: "
             f"--set net.learning_rate={trainer.network.options.learning_rate / 10:g}"
         ) from None
-
-
-def _settled(trainer: Trainer, images: Array) -> list[dict[str, Array]]:
-    """Return the parameters, with the statistics of these pictures as rolling averages.
-
-    The averages themselves lag a hundred iterations behind, which is much of such a training.
-    """
-    network, frozen = trainer.network, trainer.optimizer.frozen
-    params = [dict(own) for own in trainer.params]
-    tape = Tape(network, params, trainer.ops, True, frozen=frozen)
-    for own, frame in zip(params, tape.frames, strict=True):
-        frame.train &= "rolling_mean" in own
-        own |= {name: np.zeros_like(own[name]) for name in ROLLING if frame.train}
-    tape.forward(images)
-    for own, frame in zip(params, tape.frames, strict=True):
-        own |= {name: own[name] / np.float32(ROLLING_MOMENTUM) for name in ROLLING if frame.train}
-    return params
 
 
 def _chosen(train: str, count: int) -> list[str]:

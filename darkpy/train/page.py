@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import socket
 import socketserver
 import threading
 import time
@@ -70,7 +71,8 @@ class Page:
 
     It answers this machine only, unless ``host`` says otherwise ("" is everyone). However many
     clients there are, and however slow, `update` does not wait for them.
-    Raises DarkpyError for a port that cannot be had; port 0 takes a free one, see ``port``.
+    Raises DarkpyError for a port that cannot be had; port 0 takes a free one, see ``port`` and
+    ``url``.
     """
 
     def __init__(self, port: int, host: str = "127.0.0.1", title: str = "darkpy") -> None:
@@ -92,6 +94,8 @@ class Page:
             hint = "is another training using it? choose another -mjpeg_port, or -1 for none"
             raise DarkpyError(f"{where}: cannot be had: {reason(error)}; {hint}") from None
         self.port: int = self._server.server_address[1]
+        shown = socket.gethostname() if host in ("", "0.0.0.0") else host
+        self.url = f"http://{shown}:{self.port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="darkpy-page", daemon=True
         )

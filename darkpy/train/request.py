@@ -11,7 +11,7 @@ class Request:
     """The files of a training, and how it shall run.
 
     data, cfg, weights   darknet's three files; no weights: all are drawn
-    seed                 of all that is drawn
+    seed                 of all that is drawn; None is 0, or that of the run to be resumed
     clear                count iterations from 0 whatever the weights say
     settings             "section.key=value", to count instead of what the .cfg says
     resume               go on with the newest run in ``run``, or of this .cfg
@@ -32,7 +32,7 @@ class Request:
     data: str
     cfg: str
     weights: str | None = None
-    seed: int = 0
+    seed: int | None = None
     clear: bool = False
     settings: tuple[str, ...] = ()
     resume: bool = False

@@ -72,7 +72,8 @@ def coefficient(network: Network) -> float:
 def input_size(network: Network, done: int, seed: int, first: int = 0) -> tuple[int, int]:
     """Return height and width of the network's input after ``done`` iterations.
 
-    first  the iteration, by the same count, that the training began with
+    first  the iteration, by the same count, that the training began with; those before it, which
+           the weights it began from have behind them, count as its first
 
     With ``random`` in the last head the size is drawn anew every ten iterations. The first ten
     and the last hundred run at the largest: the memory that it takes shows at once, and the rolling
@@ -82,7 +83,7 @@ def input_size(network: Network, done: int, seed: int, first: int = 0) -> tuple[
     if not coef:
         return o.height, o.width
     coef = max(coef, 1 / coef)
-    period = (done - first) // RESIZED_EVERY
+    period = max(0, done - first) // RESIZED_EVERY
     rng = generator(seed, "size", period)
     value = rng.uniform(1, coef)
     value = value if rng.integers(2) else 1 / value

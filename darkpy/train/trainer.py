@@ -129,16 +129,23 @@ class Trainer:
         self.heads = figures.of(len(images))
         return total / len(images)
 
-    def save_weights(self, path: str | Path, *, average: bool = False) -> None:
+    def save_weights(
+        self,
+        path: str | Path,
+        *,
+        average: bool = False,
+        params: Sequence[dict[str, NDArray[np.float32]]] | None = None,
+    ) -> None:
         """Write a .weights file that darknet and `darkpy.load` read.
 
         average  the moving average of the weights instead of themselves
+        params   to write instead of the trainer's own
 
         The header says that iteration * batch pictures were seen, from which darknet counts on.
         """
-        params: Sequence[dict[str, NDArray[np.float32]]] = self.params
+        params = self.params if params is None else params
         if average and self.average is not None:
-            pairs = zip(self.params, self.average, strict=True)
+            pairs = zip(params, self.average, strict=True)
             params = [{**own, **mean} for own, mean in pairs]
         write_weights(self.network, params, path, self.seen, version=self.params.version)
 
@@ -244,7 +251,9 @@ class Trainer:
         """Take a mini-batch forward and back; return darknet's loss, summed over its pictures."""
         seen = self.iteration * self.batch + slots.stop
         network = tape.network
-        moment = Moment(network.image, network.options, seen, self.iteration, self.rejection)
+        moment = Moment(
+            network.image, network.options, seen, self.iteration, self.rejection, self.seed
+        )
         outputs = tape.forward(images)
         with np.errstate(all="ignore"):  # as in the tape
             losses = {

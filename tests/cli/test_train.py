@@ -10,6 +10,7 @@ import pytest
 from darkpy import Network, write_weights
 from darkpy.cli import main
 from darkpy.cli import train as command
+from darkpy.train import loop, record
 from tests.tiny import CFG, write_training
 
 FILES = ("tiny.data", "tiny.cfg")
@@ -294,7 +295,7 @@ def test_what_cannot_be_resumed(folder, train):
     train(*FILES, "--no-map", "--run", "run")
     words = (*FILES, "--no-map", "--run", "run")
     assert "run: holds a run; --resume goes on with it" in train(*words)[2]
-    assert "0.png: cannot be made" in train(*FILES, "--run", "0.png")[2]
+    assert "0.png: is a file" in train(*FILES, "--run", "0.png")[2]
     code, _, err = train(*words, "--resume")
     assert code == 2
     assert "run: is done with all max_batches=3 iterations; raise max_batches" in err
@@ -316,6 +317,24 @@ def test_a_port_in_use(folder, train):
         code, _, err = train(*FILES, "-mjpeg_port", taken.getsockname()[1])
     assert code == 2
     assert "is another training using it?" in err
+
+
+def test_what_shows_the_pictures_is_named_and_no_end_where_it_fails(folder, train):
+    (folder / "run").mkdir()
+    (folder / "run" / "augmented").write_text("x")
+    words = ("--no-map", "-show_imgs", "--run", "run", "-mjpeg_port", "0")
+    code, out, err = train(*FILES, *words)
+    assert code == 0 and len(lines(out)) == 3
+    assert re.search(r"^page: http://127.0.0.1:\d+$", err, re.MULTILINE)
+    assert err.count("augmented: cannot be made") == 1
+
+
+def test_patience_is_said(folder, train, monkeypatch):
+    monkeypatch.setattr(loop, "LEAST_BETWEEN", 1)
+    monkeypatch.setattr(record, "draw_chart", lambda *_, **__: b"")
+    code, _, err = train(*FILES, "--patience", "1", "-mAP_epochs", "1")
+    assert code == 0
+    assert "ended at iteration 2: no better mAP in 1 evaluations" in err
 
 
 def test_rerun_repeats_a_run_from_anywhere(folder, train, darkpy, tmp_path, monkeypatch):
@@ -343,6 +362,11 @@ def test_rerun_says_what_has_changed(folder, train, darkpy, monkeypatch):
     code, _, err = darkpy("rerun", "run")
     assert code == 0, err
     assert "warning: tiny.names: has changed since the run" in err
+    assert "labels have changed" not in err
+    label = next(path for path in folder.rglob("*.txt") if path.stem.isdecimal())
+    label.write_text("0 .5 .5 .2 .2\n")
+    monkeypatch.chdir(folder.parent)
+    assert "labels have changed since the run" in darkpy("rerun", folder / "run")[2]
 
 
 def test_rerun_of_what_was_moved(folder, train, darkpy, tmp_path, monkeypatch):

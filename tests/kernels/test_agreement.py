@@ -15,6 +15,7 @@ from tests.kernels.cases import CASES
 REFERENCE, CPU = ops("reference"), ops("cpu")
 OWN = [case for case in CASES if case.op in cpu.__all__]
 SMALL = [case for case in OWN if not case.timed]
+LARGE = [pytest.param(case, marks=pytest.mark.slow) for case in OWN if case.timed]
 FIRST = [next(case for case in OWN if case.op == op) for op in cpu.__all__]
 
 
@@ -55,7 +56,7 @@ def frozen(case: Case) -> list[np.ndarray]:
     return arrays
 
 
-@pytest.mark.parametrize("case", OWN, ids=str)
+@pytest.mark.parametrize("case", [*SMALL, *LARGE], ids=str)
 def test_agrees_with_the_reference(case):
     agree(case, case.draw)
 

@@ -103,8 +103,9 @@ def truths(rng, *counts):
     return [boxes.astype(np.float32) for boxes in drawn]
 
 
-def lost(layer, y, boxes, seen=LATE):
-    return LOSSES["detection"](ops("reference"), layer, y, boxes, Moment(IMAGE, seen=seen))
+def lost(layer, y, boxes, seen=LATE, seed=0):
+    moment = Moment(IMAGE, seen=seen, seed=seed)
+    return LOSSES["detection"](ops("reference"), layer, y, boxes, moment)
 
 
 def check(layer, y, boxes):
@@ -188,6 +189,7 @@ def test_random_chooses_the_box_in_the_first_pictures(rng):
     for one in early:
         assert one.count == want.count and (one.gradient != want.gradient).any()
     assert (early[0].gradient != early[2].gradient).any()
+    assert (early[0].gradient != lost(layer, y, boxes, seen=2, seed=1).gradient).any()
 
 
 def test_forced_knows_only_the_boxes_there_are(rng):

@@ -117,6 +117,7 @@ def test_weights_of_fewer_iterations_are_fine(ask):
         (["policy=constant", "never falls"], {"policy": "constant"}),
         (["burn_in=101", "10 %"], {"burn_in": 101}),
         (["burn_in=1000", "never reached"], {"burn_in": 1000}),
+        (["ema_alpha=0.99", "not at all", "max_batches=1000"], {"ema_alpha": 0.99}),
         (["width=48"], {"cfg": CFG.replace("width=64", "width=48")}),
         (["flip=1", "'turn_left'"], {"names": ("dog", "turn_left")}),
         (["flip=1", "'L'"], {"names": ("dog", "L")}),
@@ -143,6 +144,7 @@ def test_what_is_doubted(ask, words, change):
         {"names": ("rightful", "lark")},
         {"names": ("left", "right"), "flip": 0},
         {"unsupervised": 0},
+        {"ema_alpha": 0.99, "max_batches": 2002, "steps": "1600,1800"},
     ],
 )
 def test_what_is_not_doubted(ask, change):

@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 from contextlib import closing
 
 import numpy as np
@@ -10,7 +11,7 @@ from darkpy.errors import DarkpyError, TrainingError
 from darkpy.train import begin as module
 from darkpy.train import loop, record
 from darkpy.train.begin import base_name, runs_of
-from tests.train.project import figures, prepared, state, train, weights, write_project
+from tests.train.project import ALL, figures, prepared, state, train, weights, write_project
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,10 @@ def test_a_folder_that_holds_a_run_is_refused(folder):
     (folder / "mine" / "state.npz").rename(folder / "mine" / "moved.npz")
     with pytest.raises(DarkpyError, match="of an earlier run"):
         prepared(folder, run=folder / "mine")
+    shutil.rmtree(folder / "backup")
+    with pytest.raises(TrainingError, match=r"tiny.cfg: is a file; expected a folder"):
+        prepared(folder, run=folder / "tiny.cfg")
+    assert not (folder / "backup").exists()
     assert (folder / "mine" / "metrics.csv").read_bytes() == rows
 
 
@@ -157,6 +162,12 @@ def test_what_counts_on_is_a_run_of_the_rest(folder):
     assert read_weights(run.trainer.network, run.weights("final")).seen == 80
 
 
+def test_what_counts_on_may_change_its_size_and_its_batch(tmp_path):
+    folder = write_project(tmp_path / "a", **ALL)
+    _, ending = train(folder, stop_at=16, weights=weights_seen(folder, 60))
+    assert ending.iteration == 16
+
+
 def test_the_part_of_the_training_pictures_is_that_of_the_run_s_seed(folder, monkeypatch):
     seeds = []
     part = module.part_of
@@ -173,9 +184,13 @@ def test_the_part_of_the_training_pictures_is_that_of_the_run_s_seed(folder, mon
 
 def test_a_run_that_goes_on_as_another_says_so(folder, caplog):
     train(folder, stop_at=1)
-    opened(folder, resume=True)
-    assert "the run began with" not in caplog.text
-    opened(folder, resume=True, settings=("net.learning_rate=.5",), darknet_sampling=True)
+    opened(folder, resume=True, seed=0)
+    assert "the run began with" not in caplog.text and "--seed" not in caplog.text
+    opened(folder, resume=True, seed=3)
+    settings = ("net.learning_rate=.5", "yolo.jitter=.1")
+    assert "--seed 3: the run goes on with its own, 0" in caplog.text
+    opened(folder, resume=True, settings=settings, darknet_sampling=True)
+    assert "layer 4 [yolo] jitter=0.1 now; the run began with 0.2" in caplog.text
     assert "[net] learning_rate=0.5 now; the run began with 0.001" in caplog.text
     assert "the run began with --sampling epoch" in caplog.text
     (folder / "images" / "0.txt").write_text("0 .5 .5 .2 .2\n")
@@ -195,6 +210,15 @@ def test_a_training_that_cannot_fit_is_refused_at_once(folder, monkeypatch, capl
     else:
         opened(folder)
         assert ("may just fit" in caplog.text) == bool(words)
+
+
+def test_pictures_to_validate_with_that_are_not_there(folder):
+    (folder / "gone.txt").write_text("images/0x.png\nimages/1x.png\n")
+    (folder / "images" / "0x.txt").write_text("0 .5 .5 .2 .2\n")
+    data = folder / "tiny.data"
+    data.write_text(data.read_text().replace("valid = train.txt", "valid = gone.txt"))
+    with pytest.raises(TrainingError, match=r"0x.png: no such file, nor any other of .*gone.txt"):
+        prepared(folder, evaluate=True)
 
 
 def test_memory_is_asked_for_the_largest_size(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 import darkpy
 from darkpy import Network, kernels
 from darkpy.boxes import correct
+from darkpy.errors import DataError
 from darkpy.evaluate.match import match
 from darkpy.evaluate.pictures import Pictures
 from darkpy.evaluate.report import evaluate
@@ -164,8 +165,8 @@ def test_a_picture_that_cannot_be_read_is_left_out(model, caplog):
     done, _, _ = evaluate_network(network, params, broken, broken)
     assert (done.map50, done.loss) == (expected.map50, expected.loss)
     assert "nowhere.png" in caplog.text
-    none, _, worst = evaluate_network(network, params, Labelled(["nowhere.png"], truths[:1]))
-    assert math.isnan(none.loss) and none.map50 == 0 and worst == []
+    with pytest.raises(DataError, match="none of the 2 validation pictures can be read"):
+        evaluate_network(network, params, Labelled(["nowhere.png"] * 2, truths[:2]))
 
 
 def test_letter_box_moves_the_truths_into_the_input(tmp_path, yolo_loss):

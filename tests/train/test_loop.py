@@ -397,6 +397,21 @@ def test_patience_counts_evaluations_without_a_better_map(short, tmp_path, monke
     assert "tiny_final.weights" in weights(folder)
 
 
+def test_without_a_picture_to_validate_with_nothing_is_best(short, tmp_path, caplog):
+    folder = write_project(tmp_path / "a")
+    run = prepared(folder, evaluate=True, map_epochs=1)
+    for path in list(folder.glob("images/*.png"))[1:]:
+        path.rename(path.with_suffix(".gone"))
+    run.valid = run.valid._replace(paths=["gone.png"] * len(run.valid.paths))
+    with closing(run.record):
+        ending = run.go()
+    assert ending.how == "finished" and ending.best_weights is None and ending.best == -1
+    assert "iteration 4: none of the 6 validation pictures can be read" in caplog.text
+    assert "tiny_best.weights" not in weights(folder)
+    bad = (run.record.folder / "bad.list").read_text("utf-8").splitlines()
+    assert len(bad) == 5 and all(name.endswith(".png") for name in bad)
+
+
 def test_of_the_numbered_weights_the_newest_are_kept(tmp_path):
     folder = write_project(tmp_path / "a")
     (folder / "backup").mkdir()
