@@ -38,7 +38,7 @@ def commands(out: str) -> list[str]:
     return [line for line in out.splitlines() if line.startswith("$ ")]
 
 
-def test_each_command_is_shown_and_run(quickstart, hasty, tmp_path):
+def test_each_command_is_shown_and_run_and_its_folder_is_used_again(quickstart, hasty, tmp_path):
     status, out, err = quickstart("--pictures", 16, "--seed", 3)
     assert status == 0, err
     best = "backup/shapes_best.weights"
@@ -58,15 +58,11 @@ def test_each_command_is_shown_and_run(quickstart, hasty, tmp_path):
     assert Path.cwd() == tmp_path
     manifests = list((folder / "backup" / "runs").glob("*/manifest.json"))
     assert len(manifests) == 1 and '"-map"' in manifests[0].read_text("utf-8")
-
-
-def test_the_folder_of_an_earlier_one_is_used_again(quickstart, hasty, tmp_path):
-    (tmp_path / "here").mkdir()
-    for seed in (3, 4):
-        status, out, _ = quickstart("here", "--pictures", 16, "--seed", seed)
-        assert status == 0
-        assert f"shapes.cfg -map --seed {seed}" in commands(out)[1]
-    assert len(list((tmp_path / "here" / "backup" / "runs").iterdir())) == 2
+    # the folder of an earlier one is used again
+    status, out, err = quickstart("--pictures", 16, "--seed", 4)
+    assert status == 0, err
+    assert "shapes.cfg -map --seed 4" in commands(out)[1]
+    assert len(list((folder / "backup" / "runs").glob("*/manifest.json"))) == 2
 
 
 def test_another_folder_that_is_not_empty_is_left_alone(quickstart, tmp_path):
@@ -89,7 +85,7 @@ def test_it_ends_with_the_first_command_that_fails(quickstart, monkeypatch, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_the_network_learns_the_shapes(quickstart, seed):
     status, out, err = quickstart("--seed", seed)
     assert status == 0, err

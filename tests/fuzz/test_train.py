@@ -132,7 +132,7 @@ def train(path, truths, draw):
     return "trained"
 
 
-@pytest.mark.parametrize("amount", [40, pytest.param(1500, marks=SLOW)])
+@pytest.mark.parametrize("amount", [40, pytest.param(600, marks=SLOW)])
 def test_spoiled_labels(amount, folder, tried):
     draw = random.Random(5)
     (folder / "x.cfg").write_text(CFG.replace("[net]\n", f"[net]\n{SCHEDULE}mosaic=1\n"))
