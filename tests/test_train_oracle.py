@@ -1,11 +1,11 @@
 """Six iterations of training, compared with the numbers of the C program.
 
-It ran on the processor, where darknet has slips that darkpy does not share; they are made here as
+It ran on the processor, where darknet has slips; those that darkpy does not share are made here as
 well, so that all the rest can be compared:
 
 - the truths of every second picture of a mini-batch were looked for beyond those given: it had none
 - a convolution overwrites the gradient that other layers have given to its input
-- the biases of batch norm learn nothing, and its gradient mixes n with n - 1 and two epsilons
+- the gradient of batch norm has two epsilons (and its biases learn nothing, as by default here)
 - the running averages move by .1 and not .01; they are not compared
 """
 

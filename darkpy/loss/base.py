@@ -40,11 +40,18 @@ class HeadLoss:
     iou: float = float("nan")
 
     @classmethod
+    def of(
+        cls, gradient: Array, parts: tuple[float, float, float], count: float, overlaps: float
+    ) -> HeadLoss:
+        """Make one whose cost is the sum of its three parts; overlaps is the IoU of all count."""
+        iou = overlaps / count if count else math.nan
+        return cls(gradient, sum(parts), *parts, int(count), iou)
+
+    @classmethod
     def of_squares(cls, gradient: Array, figures: NDArray[np.float64]) -> HeadLoss:
         """Make one of what `region_loss` and `detection_loss` return: the cost is the squares."""
-        box, objectness, classes, count, ious = figures.tolist()
-        iou = ious / count if count else math.nan
-        return cls(gradient, box + objectness + classes, box, objectness, classes, int(count), iou)
+        box, objectness, classes, count, overlaps = figures.tolist()
+        return cls.of(gradient, (box, objectness, classes), count, overlaps)
 
 
 @dataclass(frozen=True)

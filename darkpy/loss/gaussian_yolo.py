@@ -7,7 +7,7 @@ from typing import Any
 from ..layers.base import Array
 from ..layers.gaussian_yolo import GaussianYolo
 from .base import HeadLoss, Moment, Truths, loss
-from .yolo import RULES, arrays, head_loss, numbers, settle
+from .yolo import RULES, arrays, numbers, settle
 
 
 @loss("Gaussian_yolo")
@@ -18,4 +18,4 @@ def gaussian_yolo(
     keys = numbers(layer, moment, *RULES, "uc_normalizer", "yolo_point")
     gradient, figures = ops.gaussian_yolo_loss(output, *arrays(layer, truths), **keys)
     count, iou, _ = figures.tolist()
-    return head_loss(gradient, settle(gradient, layer, 8), count, iou)
+    return HeadLoss.of(gradient, settle(gradient, layer, 8), count, iou)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ def yolo(ops: Any, layer: Yolo, output: Array, truths: Truths, moment: Moment) -
     if layer.show_details and layer.iou_loss != "mse":
         box = layer.iou_normalizer * (count - overlap) / max(1, count)
         objectness, classes = layer.obj_normalizer * objectness, layer.obj_normalizer * classes
-    return head_loss(gradient, (box, objectness, classes), count, iou)
+    return HeadLoss.of(gradient, (box, objectness, classes), count, iou)
 
 
 def arrays(
@@ -73,10 +72,3 @@ def settle(gradient: Array, layer: AnchorHead, entries: int) -> tuple[float, flo
     parts = np.split(squares, [entries, entries + 1])
     box, objectness, classes = (float(part.sum(dtype=np.float64)) for part in parts)
     return box, objectness, classes
-
-
-def head_loss(
-    gradient: Array, parts: tuple[float, float, float], count: float, iou: float
-) -> HeadLoss:
-    """Return the loss whose cost is the sum of its parts; iou is summed over count boxes."""
-    return HeadLoss(gradient, sum(parts), *parts, int(count), iou / count if count else math.nan)

@@ -21,7 +21,7 @@ from ..run import Tape
 from ..weights import Params, read_weights, write_weights
 from .figures import HeadFigures
 from .optimizer import STATISTICS, Optimizer, learned, stop_layer
-from .schedule import learning_rate
+from .schedule import learning_rate, minibatch
 
 LAST_WITHOUT_EMA = 1000  # iterations at the end that darknet trains on from the average
 
@@ -168,8 +168,7 @@ class Trainer:
     @property
     def batch(self) -> int:
         """Pictures of an iteration, as the .cfg has it."""
-        o = self.network.options
-        return max(1, o.batch // o.subdivisions) * o.subdivisions
+        return minibatch(self.network.options) * self.network.options.subdivisions
 
     def _required(
         self, images: NDArray[np.float32], truths: Truths
