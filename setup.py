@@ -41,7 +41,7 @@ setup(
     install_requires=[
         "click>=8.1",
         "matplotlib>=3.8",
-        "numba>=0.60",
+        "numba>=0.61",  # llvmlite 0.44, the first with LLVM's passes as the engine calls them
         "numpy>=2",
         "opencv-python>=4.5,<6",
         "tensorboardX>=2.6.2",

@@ -1,5 +1,6 @@
 """Measure, and say of the machine what figures depend on: cores, and how fast memory is copied."""
 
+import importlib.metadata
 import json
 import platform
 import time
@@ -42,3 +43,34 @@ def copying() -> float:
         np.copyto(target, source)
         seconds.append(time.perf_counter() - start)
     return 2e-9 * source.nbytes / min(seconds)
+
+
+def described(threads: int) -> dict[str, object]:
+    """Return the processor, the threads, and the versions of what computes here."""
+    return {
+        "processor": processor(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": threads,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("numpy", "numba", "llvmlite")},
+    }
+
+
+def processor() -> str:
+    """Return the processor's name and what LLVM calls it."""
+    from darkpy.kernels.cpu.engine import target
+
+    known = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        known = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        pass
+    return f"{known} ({target.host().cpu})"
+
+
+def conditions(threads: int) -> dict[str, float]:
+    """Return the peak of multiply-adds in GFLOP/s and the reading of memory in GB/s."""
+    import probes
+
+    return {"peak": probes.peak(threads), "reading": probes.reading(threads)}

@@ -85,3 +85,19 @@ def made(layer, channels):
     if not layer.normalizes:
         return convolution
     return nn.Sequential(convolution, nn.BatchNorm2d(layer.filters))
+
+
+class Folded(Graph):
+    """The same for inference, batch norm folded; arrays as `subject.write` names them."""
+
+    def __init__(self, network, arrays):
+        super().__init__(network)
+        for name in self.layers:
+            layer = network.nodes[int(name)].layer
+            w, b = (torch.from_numpy(arrays[f"{name}.{what}"]) for what in ("weights", "biases"))
+            made = nn.utils.skip_init(
+                nn.Conv2d, w.shape[1] * layer.split, layer.filters, layer.size, layer.strides,
+                layer.border, layer.spacing, layer.split,
+            )  # fmt: skip
+            made.weight, made.bias = nn.Parameter(w), nn.Parameter(b)
+            self.layers[name] = made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -17,9 +18,11 @@ from .decode import DECODE, Candidates, suppress, to_detections
 from .detections import Detections
 from .errors import DarkpyError, DeviceError, NetworkError, WeightsError
 from .network import Network, Node
+from .plan import Plan, compile, flops
 from .run import Tape
 from .weights import Params, read_weights
 
+PLAN_FROM = 50_000_000  # floating point operations of convolutions
 Image = NDArray[np.uint8]  # (h, w, 3) BGR, or (h, w) or (h, w, 1) grey
 
 
@@ -30,6 +33,7 @@ def load(
     device: str = "auto",
     *,
     strict: bool = False,
+    threads: int | None = None,
 ) -> Detector:
     """Read a network and its weights, ready to detect.
 
@@ -38,6 +42,7 @@ def load(
     names    a .names file or a sequence of class names; None numbers the classes
     device   "auto" or "cpu"; "reference" runs the plain array code that defines each kernel
     strict   make errors of warnings about the .cfg, as of a key that is not known
+    threads  that share the work on one picture; None takes what the process may use
 
     Raises CfgError, NetworkError, WeightsError or DeviceError; each says where and why.
     """
@@ -47,7 +52,7 @@ def load(
     else:
         params = read_weights(network, weights, whole=True)
     known = read_names(names) if isinstance(names, (str, Path)) else tuple(names or ())
-    return Detector(network, params, known, device)
+    return Detector(network, params, known, device, threads=threads)
 
 
 class Detector:
@@ -64,6 +69,8 @@ class Detector:
         params: Sequence[dict[str, NDArray[np.float32]]],
         names: Sequence[str] = (),
         device: str = "auto",
+        *,
+        threads: int | None = None,
     ) -> None:
         if len(params) != len(network.nodes):
             raise WeightsError(
@@ -78,6 +85,9 @@ class Detector:
         self.letter_box = network.options.letter_box
         self.ops: Any = kernels.ops(self.device)
         self.tape = Tape(network, params, self.ops)
+        self.threads = threads
+        self._plan: Plan | None = None
+        self._turn = threading.Lock()
         self.detection_heads = tuple(node for node in network.nodes if node.layer.section in DECODE)
         self.classes = max((head_of(node).classes for node in self.detection_heads), default=0)
 
@@ -172,10 +182,27 @@ class Detector:
 
         Outputs are planar (c, h, w) where they are maps and flat where they are vectors.
         """
-        return {
-            index: self._planar(self.network.nodes[index], y)
-            for index, y in self.tape.forward(self._input(x)).items()
-        }
+        given = self._input(x)
+        outputs = self.plan(given) if self.planned else self.tape.forward(given)
+        nodes = self.network.nodes
+        return {index: self._planar(nodes[index], y) for index, y in outputs.items()}
+
+    @property
+    def planned(self) -> bool:
+        """Whether `forward` runs a plan.
+
+        A network of less than `PLAN_FROM` operations a picture does not: making the code of a plan,
+        once a machine, would take longer than a great many of its pictures.
+        """
+        return self.device == "cpu" and flops(self.network) >= PLAN_FROM
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of this network for one picture; made when it is first asked for."""
+        with self._turn:
+            if self._plan is None:
+                self._plan = compile(self.network, self.params, threads=self.threads)
+            return self._plan
 
     def activations(self, x: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:
         """Return the output of every layer for one input: to compare where numbers differ.

@@ -54,3 +54,16 @@ def test_is_light(code, limit):
 def test_reading_a_cfg_needs_no_kernel_library():
     _, loaded = measure("import darkpy; darkpy.Network.from_cfg('cfg/yolov4.cfg')")
     assert loaded == []
+
+
+def test_planned_execution_needs_no_numba():
+    """Where object code is kept: neither the engine nor asking for the ops imports it."""
+    engine = ROOT / "kernels" / "cpu" / "engine"
+    names = [f"darkpy.kernels.cpu.engine.{file.stem}" for file in sorted(engine.glob("[a-z]*.py"))]
+    _, loaded = measure(f"import {', '.join(names)}; darkpy.kernels.ops('cpu')")
+    assert loaded == ["llvmlite"]
+
+
+def test_an_op_is_imported_when_it_is_asked_for():
+    _, loaded = measure("from darkpy.kernels import ops; ops('cpu').concat")
+    assert loaded == ["llvmlite", "numba"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 from ..errors import DeviceError
@@ -28,18 +28,30 @@ def ops(device: str) -> SimpleNamespace:
     returns  a namespace with every op by name, and ``device``
     raises   DeviceError if there is no such device here
 
-    Numba is imported by this call and not before.
+    A device's own kernel is imported, and Numba with it, when it is first asked for.
     """
     if device not in ("cpu", "reference"):
         raise DeviceError(_refusal(device))
-    table = _public(import_module(".reference", __name__))
-    if device != "reference":
-        table |= _public(import_module(f".{device}", __name__))
-    return SimpleNamespace(**table, device=device)
+    reference = import_module(".reference", __name__)
+    table = {name: getattr(reference, name) for name in reference.__all__}
+    if device == "reference":
+        return SimpleNamespace(**table, device=device)
+    own = import_module(f".{device}", __name__)
+    for name in own.__all__:
+        table.pop(name, None)
+    return Overlaid(**table, _own=own, device=device)
 
 
-def _public(module: ModuleType) -> dict[str, Any]:
-    return {name: getattr(module, name) for name in module.__all__}
+class Overlaid(SimpleNamespace):
+    """Ops by name; a device's own are looked up in its package, ``_own``, when first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        own = vars(self).get("_own")
+        if own is None or name not in own.__all__:
+            raise AttributeError(f"there is no op {name!r}")
+        op = getattr(own, name)
+        setattr(self, name, op)
+        return op
 
 
 def _refusal(device: str) -> str:

@@ -27,7 +27,8 @@ def activation(*names):
 
 def sigmoid(x):
     """Return 1 / (1 + e^-x), to full precision on both sides and without an overflow."""
-    return np.exp(np.minimum(x, F(0))) / (F(1) + np.exp(-np.abs(x)))
+    e = np.exp(-np.abs(x))
+    return np.where(x < F(0), e, F(1)) / (F(1) + e)
 
 
 class Elementwise:

@@ -1,0 +1,183 @@
+"""How convolutions are computed: the engine's algorithms, their weights, and the choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..kernels.cpu.engine import depthwise, direct, first, packing, winograd
+from ..kernels.cpu.engine.records import Map, Row
+from .trace import Op
+
+SMALL = 20  # cells a side: smaller maps have few tiles of 4 x 4
+MANY, FEW = (
+    8 << 20,
+    512 << 10,
+)  # bytes of transformed weights that no cache holds, and that any does
+FIRST = 15  # most channels of a planar map that a convolution reads as it is
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An algorithm and its options, as "winograd" with m, mode and tiles."""
+
+    name: str
+    options: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        options = dict(self.options)
+        if self.name == "winograd":
+            return f"winograd F({options['m']}) mode {options['mode']} tiles {options['tiles']}"
+        return self.name
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a convolution is, but for its numbers.
+
+    w_shape  of the weights in a .weights file, (f, c / groups, k, k)
+    turned   the convolution is the data gradient of one with these weights, at stride 1
+    x, y     shapes (n, c, h, w), y before a pool
+    planar   x is planar
+    pool     y is pooled, two by two, on the way out
+    """
+
+    w_shape: tuple[int, ...]
+    stride: tuple[int, int]
+    padding: int
+    dilation: int
+    groups: int
+    x: tuple[int, ...]
+    y: tuple[int, ...]
+    planar: bool = False
+    pool: bool = False
+    turned: bool = False
+
+    @property
+    def size(self) -> int:
+        """The side of the window."""
+        return self.w_shape[2]
+
+    @property
+    def flops(self) -> int:
+        """Floating point operations of the direct way."""
+        n, f, h, w = self.y
+        return 2 * n * f * h * w * (self.x[1] // self.groups) * self.size**2
+
+    @property
+    def margin(self) -> tuple[int, int, int, int]:
+        """The zeros needed around x: (top, left, bottom, right)."""
+        pad = self.padding
+        after = [
+            max(pad, (count - 1) * stride + self.dilation * (self.size - 1) - pad - (cells - 1))
+            for count, stride, cells in zip(self.y[2:], self.stride, self.x[2:], strict=True)
+        ]
+        return pad, pad, after[0], after[1]
+
+
+def geometry(op: Op) -> Geometry:
+    """Return the geometry of a ``convolve``."""
+    n, x = op.numbers, op.inputs[0]
+    times = 2 if n["pool"] else 1
+    b, f, h, w = op.output.shape
+    keys = {key: n[key] for key in ("stride", "padding", "dilation", "groups")}
+    shape = (b, f, h * times, w * times)
+    turned = n.get("turned", False)
+    return Geometry(
+        n["w"].shape,
+        **keys,
+        x=x.shape,
+        y=shape,
+        planar=x.root.planar,
+        pool=n["pool"],
+        turned=turned,
+    )
+
+
+def choose(g: Geometry, threads: int, strict: bool = False) -> Choice:
+    """Return the algorithm that is taken without measuring."""
+    if g.planar:
+        return Choice("first")
+    if g.groups == g.x[1] == g.y[1] and g.groups > 1:
+        return Choice("depthwise")
+    plain = g.stride == (1, 1) and g.padding == g.dilation == g.groups == 1
+    if plain and g.size == 3 and min(g.x[1], g.y[1]) >= 16:
+        return winograd_choice(g, threads, strict)
+    return Choice("direct")
+
+
+def winograd_choice(g: Geometry, threads: int, strict: bool) -> Choice:
+    """Return the way of Winograd that measured best on maps like these.
+
+    Few cells, or weights beyond the caches, divide the filters among threads; else the tiles are
+    divided, in as many runs as gives each thread the same.
+    """
+    n, f, h, w = g.y
+    m = 2 if strict else 4 if min(h, w) >= SMALL or g.pool else 3
+    tiles = n * -(-h // m) * -(-w // m)
+    weights = 4 * (m + 2) ** 2 * g.x[1] * f
+    if weights > MANY or min(h, w) < SMALL:
+        return Choice("winograd", (("ahead", 8), ("m", m), ("mode", 1), ("tiles", 64)))
+    most = 28 if weights <= FEW else 85
+    runs = threads * -(-tiles // (threads * most))
+    return Choice("winograd", (("m", m), ("mode", 0), ("tiles", -(-tiles // runs))))
+
+
+def packed_shape(choice: Choice, g: Geometry) -> tuple[int, ...]:
+    """Return the shape of the packed weights."""
+    found: tuple[int, ...]
+    if choice.name == "first":
+        found = first.packed_shape(g.w_shape)
+    elif choice.name == "depthwise":
+        found = depthwise.packed_shape(g.w_shape)
+    elif choice.name == "winograd":
+        f, c = g.w_shape[:2]
+        shape = (c, f, 3, 3) if g.turned else g.w_shape
+        found = winograd.packed_shape(shape, dict(choice.options)["m"])
+    else:
+        found = packing.packed_shape(g.w_shape, g.groups, turned=g.turned)
+    return found
+
+
+def pack(choice: Choice, g: Geometry, w: int, packed: Any) -> list[Row]:
+    """Return the rows that pack weights at the address w."""
+    found: list[Row]
+    if choice.name == "first":
+        found = first.pack(w, packed, shape=g.w_shape)
+    elif choice.name == "depthwise":
+        found = depthwise.pack(w, packed, shape=g.w_shape, turned=g.turned)
+    elif choice.name == "winograd":
+        m = dict(choice.options)["m"]
+        found = winograd.pack(w, g.w_shape, packed, m=m, turned=g.turned)
+    else:
+        found = packing.pack(w, packed, shape=g.w_shape, groups=g.groups, turned=g.turned)
+    return found
+
+
+def rows(
+    choice: Choice,
+    g: Geometry,
+    x: Map,
+    r: Map | None,
+    y: Map,
+    packed: Any,
+    bias: Any,
+    numbers: dict[str, Any],
+) -> list[Row]:
+    """Return the rows that compute a convolution with what it does on the way out."""
+    found: list[Row]
+    tail: dict[str, Any] = {"activation": numbers["activation"]}
+    if r is not None:
+        tail |= {"residual": r, "residual_first": numbers["residual"] == "before"}
+    if numbers["pool"]:
+        tail["pool"] = True
+    if choice.name == "winograd":
+        return list(winograd.conv2d(x, y, packed, bias, **dict(choice.options), **tail))
+    tail |= {"size": g.size, "stride": g.stride, "padding": g.padding, "dilation": g.dilation}
+    if choice.name == "first":
+        found = first.conv2d(x, y, packed, bias, **tail)
+    elif choice.name == "depthwise":
+        found = depthwise.conv2d(x, y, packed, bias, **tail)
+    else:
+        found = direct.conv2d(x, y, packed, bias, groups=g.groups, **tail)
+    return found

@@ -1,0 +1,103 @@
+"""Give every array of a program a place in one arena: those alive at once lie apart.
+
+Largest first, each at the lowest place that is free as long as it lives (the offset calculation of
+Pisarchyk and Lee 2020, https://arxiv.org/abs/2001.03288).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .trace import Program, Value
+
+BLOCK = 16
+LINE = 64  # bytes of a cache line
+PAGE = 4096  # planes a multiple of it apart meet in the same sets of the cache
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a root Value lies: bytes from the arena's start, its strides and its border."""
+
+    offset: int
+    size: int
+    image: int
+    plane: int
+    row: int
+    border: tuple[int, int, int, int]
+
+
+def place(program: Program) -> tuple[dict[Value, Place], int]:
+    """Return the place of every root Value, and the bytes of the arena."""
+    borders = margins(program)
+    lives = lifetimes(program)
+    shapes = {root: strides(root, borders.get(root, (0, 0, 0, 0))) for root in lives}
+    placed: dict[Value, Place] = {}
+    for root in sorted(lives, key=lambda one: -shapes[one][0]):
+        first, last = lives[root]
+        size, image, plane, row, border = shapes[root]
+        others = sorted(
+            (placed[one].offset, placed[one].offset + placed[one].size)
+            for one in placed
+            if lives[one][0] <= last and first <= lives[one][1]
+        )
+        offset = 0
+        for start, end in others:
+            if offset + size <= start:
+                break
+            offset = max(offset, end)
+        placed[root] = Place(offset, size, image, plane, row, border)
+    return placed, max((one.offset + one.size for one in placed.values()), default=0)
+
+
+def lifetimes(program: Program) -> dict[Value, tuple[int, int]]:
+    """Return for every root Value the first op that writes it and the last that reads it."""
+    lives: dict[Value, tuple[int, int]] = {}
+    for at, op in enumerate(program.ops):
+        for value in (*op.inputs, *op.outputs):
+            first, _ = lives.get(value.root, (at, at))
+            lives[value.root] = (first, at)
+    end = len(program.ops)
+    for value in program.outputs.values():
+        first, _ = lives.get(value.root, (-1, -1))
+        lives[value.root] = (first, end)
+    for value in program.inputs.values():  # to the end: what is around them stays zero
+        lives[value.root] = (-1, end)
+    return lives
+
+
+def margins(program: Program) -> dict[Value, tuple[int, int, int, int]]:
+    """Return the zeros that readers need around root Values: (top, left, bottom, right) cells."""
+    from .lower import margin
+
+    found: dict[Value, tuple[int, int, int, int]] = {}
+    for op in program.ops:
+        for value, sides in margin(op):
+            known = found.get(value.root, (0, 0, 0, 0))
+            top, left, bottom, right = (max(a, b) for a, b in zip(known, sides, strict=True))
+            found[value.root] = (top, left, bottom, right)
+    return found
+
+
+def strides(
+    root: Value, border: tuple[int, int, int, int]
+) -> tuple[int, int, int, int, tuple[int, int, int, int]]:
+    """Return (bytes, image, plane, row, border) of a root Value."""
+    if root.ndim != 4:
+        size = -(-4 * math.prod(root.shape) // LINE) * LINE
+        return size, 0, 0, 0, border
+    n, c, h, w = root.shape
+    top, left, bottom, right = border
+    block = 1 if root.planar else BLOCK
+    if root.planar and any(border):
+        left = -(-left // BLOCK) * BLOCK  # so that rows begin at a multiple of 64 bytes
+        right = -(w + right) % BLOCK + right
+        border = (top, left, bottom, right)
+    row = (w + left + right) * 4 * block
+    plane = (h + top + bottom) * row
+    if block > 1 and plane % PAGE == 0:
+        plane += LINE
+    image = -(-c // block) * plane
+    size = -(-n * image // LINE) * LINE
+    return size, image, plane, row, border

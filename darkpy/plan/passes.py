@@ -1,0 +1,189 @@
+"""Passes: each takes a program and makes it better; after any of them it still gives the same.
+
+A convolution with what it does on the way out is one op, ``convolve``: see `fused.convolve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..kernels.common.activations import ACTIVATIONS
+from ..kernels.common.geometry import BATCHNORM_EPSILON
+from .trace import Op, Program, Value
+
+BLOCK = 16  # channels side by side
+PLAIN = {"scale": None, "bias": None, "activation": "linear", "residual": "none", "pool": False}
+
+
+def drop_identities(program: Program) -> None:
+    """Take out activations that change nothing."""
+    for op in list(program.ops):
+        if op.kind == "activate" and op.args[1] == "linear":
+            _replace(program, op.output, op.inputs[0])
+            program.ops.remove(op)
+
+
+def fold_batchnorm(program: Program) -> None:
+    """Make batch norm, or a bias, after a convolution part of its weights and its bias."""
+    for op in [op for op in program.ops if op.kind == "conv2d"]:
+        x, w = op.args
+        op.kind, op.args = "convolve", [x]
+        op.numbers = {**op.numbers, **PLAIN, "w": w}
+        if norm := program.sole_reader(op, "batchnorm"):
+            scales, biases, mean, variance = norm.args[1:]
+            scale = scales / np.sqrt(variance + np.float32(BATCHNORM_EPSILON))
+            op.numbers |= {"scale": scale, "bias": biases - mean * scale}
+            _absorb(program, op, norm)
+        elif bias := program.sole_reader(op, "bias"):
+            op.numbers["bias"] = bias.args[1]
+            _absorb(program, op, bias)
+
+
+def fuse_activation(program: Program) -> None:
+    """Let convolutions, sums and products apply the activation that follows them."""
+    for op in [op for op in program.ops if op.kind in ("convolve", "add", "multiply")]:
+        after = program.sole_reader(op, "activate")
+        if after and op.numbers.get("activation", "linear") == "linear" and _elementwise(after):
+            op.numbers["activation"] = after.args[1]
+            _absorb(program, op, after)
+
+
+def fuse_shortcut(program: Program) -> None:
+    """Let a convolution add another map while it writes."""
+    for op in [op for op in program.ops if op.kind == "convolve"]:
+        add = program.sole_reader(op, "add")
+        if add is None or len(add.args) != 2 or add.args[0] is add.args[1]:
+            continue
+        kind = add.numbers.get("activation", "linear")
+        if kind != "linear" and op.numbers["activation"] != "linear":
+            continue
+        (other,) = [one for one in add.args if one is not op.output]
+        op.args.append(other)
+        op.numbers["residual"] = "after" if kind == "linear" else "before"
+        if kind != "linear":
+            op.numbers["activation"] = kind
+        _absorb(program, op, add)
+
+
+def fuse_pool(program: Program) -> None:
+    """Let a convolution write the largest of each 2 x 2 cells alone, where that is all that is
+    read."""
+    for op in [op for op in program.ops if op.kind == "convolve"]:
+        pool = program.sole_reader(op, "maxpool")
+        if pool is None or op.numbers["residual"] != "none":
+            continue
+        pairs = pool.numbers == {"size": 2, "stride": (2, 2), "padding": 1}
+        if pairs and op.output.shape[2] % 2 == 0 and op.output.shape[3] % 2 == 0:
+            op.numbers["pool"] = True
+            _absorb(program, op, pool)
+
+
+def elide_route(program: Program) -> None:
+    """Let layers write where their concatenation will be, and read channels where they are."""
+    for op in [op for op in program.ops if op.kind == "channels"]:
+        if op.numbers["start"] % BLOCK == 0 and not program.is_output(op.output):
+            op.output.base, op.output.start = op.inputs[0], op.numbers["start"]
+            program.ops.remove(op)
+    for op in [op for op in program.ops if op.kind == "concat"]:
+        counts = [one.shape[1] for one in op.args]
+        if any(count % BLOCK for count in counts[:-1]):
+            continue
+        copies, start = [], 0
+        for value, count in zip(op.args, counts, strict=True):
+            if _movable(program, value, op.output):
+                value.base, value.start = op.output, start
+            else:
+                part = Value(value.shape, op.output, start)
+                copies.append(Op("copy", [value], {}, [part], op.node))
+            start += count
+        at = program.ops.index(op)
+        program.ops[at : at + 1] = copies
+
+
+def _movable(program: Program, value: Value, into: Value) -> bool:
+    """Return whether a Value can be channels of another one: if it is none yet."""
+    inputs = program.inputs.values()
+    return (
+        value.base is None
+        and value.root is not into.root
+        and not program.is_output(value)
+        and not any(one is value for one in inputs)
+    )
+
+
+def choose_layout(program: Program) -> None:
+    """Lay maps out in blocks of 16 channels where kernels want them so; convert where they do not.
+
+    An op that has no kernel for blocks reads and writes planar maps.
+    """
+    from .lower import layouts
+
+    for value in program.values():
+        value.root.planar = True
+    for op in program.ops:
+        if not layouts(op)[1]:
+            for one in op.outputs:
+                one.root.planar = False
+    converted: dict[tuple[int, bool], Value] = {}
+    ops: list[Op] = []
+    for op in program.ops:
+        reads, writes = layouts(op)
+        for i, one in enumerate(op.args):
+            if isinstance(one, Value) and one.root.planar != reads:
+                key = (id(one), reads)
+                if key not in converted:
+                    converted[key] = Value(one.shape, planar=reads)
+                    ops.append(_conversion(one, converted[key], op.node))
+                op.args[i] = converted[key]
+        for i, one in enumerate(op.outputs):
+            if one.base is None:
+                one.planar = writes
+            elif one.root.planar != writes:
+                own = Value(one.shape, planar=writes)
+                op.outputs[i] = own
+                ops += [op, _conversion(own, one, op.node)]
+                break
+        else:
+            ops.append(op)
+    for name, value in program.outputs.items():
+        if not value.root.planar:
+            program.outputs[name] = Value(value.shape)
+            ops.append(_conversion(value, program.outputs[name], program.ops[-1].node))
+    program.ops = ops
+
+
+def _conversion(value: Value, to: Value, node: int) -> Op:
+    kind = "to_planar" if to.root.planar else "to_blocked"
+    return Op(kind, [value], {}, [to], node)
+
+
+def _absorb(program: Program, op: Op, reader: Op) -> None:
+    """Let an op take its reader's place and give what that gave."""
+    op.outputs = reader.outputs
+    program.ops.remove(op)
+    program.ops[program.ops.index(reader)] = op
+
+
+def _replace(program: Program, old: Value, new: Value) -> None:
+    """Let everything that reads a Value read another one."""
+    for op in program.ops:
+        op.args = [new if one is old else one for one in op.args]
+    program.outputs = {name: new if one is old else one for name, one in program.outputs.items()}
+
+
+def _elementwise(op: Op) -> bool:
+    return not ACTIVATIONS[op.args[1]].over_channels
+
+
+Pass = Callable[[Program], None]
+PASSES: tuple[Pass, ...] = (
+    drop_identities,
+    fold_batchnorm,
+    fuse_activation,
+    fuse_shortcut,
+    fuse_pool,
+    elide_route,
+    choose_layout,
+)

@@ -1,0 +1,277 @@
+"""A plan: a program with every array at a fixed address and every call bound, ready to run."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..errors import NetworkError
+from ..kernels.cpu.engine import elementwise, store, team
+from ..kernels.cpu.engine.records import Kernel, Map, Packed, Row, Shared
+from ..network import Network
+from . import convolve, lower, memory
+from .fused import MEANING
+from .passes import PASSES, Pass
+from .trace import Draw, Op, Program, Value, trace
+
+Result = TypeVar("Result")
+Floats = NDArray[np.float32]
+
+
+@dataclass
+class Step:
+    """An op, bound: rows of the engine, and for one that it cannot compute a call of eager kernels.
+
+    The call comes after the rows, which then write the zeros around what it gives.
+    """
+
+    op: Op
+    rows: list[Row] = field(default_factory=list)
+    call: Callable[[], None] | None = None
+
+
+class Plan:
+    """A program bound to memory and kernels.
+
+    Attributes: ``program``, ``steps``, ``threads``, ``arena`` (bytes of all maps together).
+    Several threads may call one plan; they take turns.
+    """
+
+    def __init__(self, program: Program, threads: int) -> None:
+        self.program = program
+        self.threads = threads
+        self.places, size = memory.place(program)
+        self._arena = aligned(size)
+        self.arena = size
+        self._turn = threading.RLock()
+        self._eager: Any = None
+        self._bordered: set[Value] = set()
+        self._tables_timed: list[tuple[Any, list[int]]] | None = None
+        self.steps = [self._bind(op) for op in program.ops]
+        self._forward = self._tables([step for step in self.steps if not step.op.back])
+        self._backward = self._tables([step for step in self.steps if step.op.back])
+        self.rng: np.random.Generator | None = None  # of what is drawn in a step of training
+        self._outputs = {name: self._view(value) for name, value in program.outputs.items()}
+        self._inputs = {name: self._view(value) for name, value in program.inputs.items()}
+
+    def __call__(self, images: Floats) -> dict[Any, Floats]:
+        """Return the outputs, by the index of each head, for images (batch, c, h, w) float32."""
+        return self.run(
+            {"image": images}, lambda outputs: {k: v.copy() for k, v in outputs.items()}
+        )
+
+    def run(
+        self, inputs: Mapping[Any, Floats], use: Callable[[dict[Any, Floats]], Result]
+    ) -> Result:
+        """Compute, and return what ``use`` makes of the outputs; they are overwritten after it."""
+        with self._turn:
+            self.advance(inputs)
+            return use(self._outputs)
+
+    def advance(self, inputs: Mapping[Any, Floats], back: bool = False) -> dict[Any, Floats]:
+        """Take inputs, run the way forward or back, and return the outputs as they lie.
+
+        For one thread: the next call overwrites what is returned.
+        """
+        for name, array in inputs.items():
+            view = self._inputs[name]
+            if array.shape != view.shape:
+                raise NetworkError(f"expected an input of shape {view.shape}; got {array.shape}")
+            view[...] = array
+        with np.errstate(all="ignore"):  # numbers that overflow are inf, as in C
+            for part in self._backward if back else self._forward:
+                part()
+        return self._outputs
+
+    def times(self) -> NDArray[np.float64]:
+        """Run the way forward once; return the milliseconds of each step, (steps,)."""
+        found = np.zeros(len(self.steps))
+        crew = team.team(self.threads)
+        with self._turn, np.errstate(all="ignore"):
+            for table, owners in self._timed():
+                if table is None:
+                    start = time.perf_counter()
+                    self.steps[owners[0]].call()  # type: ignore[misc]
+                    found[owners[0]] += 1e3 * (time.perf_counter() - start)
+                else:
+                    np.add.at(found, owners, crew.run(table, times=True) / 1e3)
+        return found
+
+    def _timed(self) -> list[tuple[Any, list[int]]]:
+        """Return the tables, each with the step that each row belongs to; None for a call."""
+        if self._tables_timed is None:
+            self._tables_timed = []
+            rows: list[Row] = []
+            owners: list[int] = []
+            for i, step in enumerate(self.steps):
+                rows += step.rows
+                owners += [i] * len(step.rows)
+                if step.call is not None or i == len(self.steps) - 1:
+                    if rows:
+                        self._tables_timed.append((self._bound(rows), owners))
+                    if step.call is not None:
+                        self._tables_timed.append((None, [i]))
+                    rows, owners = [], []
+        return self._tables_timed
+
+    def _bind(self, op: Op) -> Step:
+        found = lower.lowering(op) if lower.laid_out(op) else None
+        borders = [row for one in op.outputs for row in self._border(one)]
+        if found is None:
+            return Step(op, borders, self._call(op))
+        if op.kind == "convolve":
+            self._pack(op)
+        maps = [self.map(one) for one in (*op.inputs, *op.outputs)]
+        return Step(op, [*borders, *found.rows(op, *maps)])
+
+    def _pack(self, op: Op) -> None:
+        """Choose how a convolution is computed, and pack its weights so."""
+        g = convolve.geometry(op)
+        op.choice = op.choice or convolve.choose(g, self.threads)
+        w, scale, bias = (op.numbers[name] for name in ("w", "scale", "bias"))
+        if scale is not None:
+            w = w * scale[:, None, None, None]
+        w = np.ascontiguousarray(w, np.float32)
+        packed = aligned(4 * math.prod(convolve.packed_shape(op.choice, g))).view(np.float32)
+        packed = packed.reshape(convolve.packed_shape(op.choice, g))
+        self._table(convolve.pack(op.choice, g, w.ctypes.data, packed))()
+        block = memory.BLOCK
+        biases = aligned(4 * block * -(-g.y[1] // block)).view(np.float32)
+        if bias is not None:
+            biases[: len(bias)] = bias
+        op.numbers["packed"] = (packed, biases)
+
+    def _border(self, value: Value) -> list[Row]:
+        """Return the rows that write the zeros around a root Value that this is the first of."""
+        root = value.root
+        if root in self._bordered or not any(self.places[root].border):
+            return []
+        self._bordered.add(root)
+        return list(elementwise.zero_border(self.map(root)))
+
+    def _call(self, op: Op) -> Callable[[], None]:
+        """Return a call of the eager kernels on views of the arena."""
+        if self._eager is None:
+            self._eager = kernels.ops("cpu")
+        ops = self._eager
+        known = [self._view(one) if isinstance(one, Value) else one for one in op.args]
+        outs = [self._view(one) for one in op.outputs]
+        meaning: Any = MEANING.get(op.kind)
+        numbers = op.numbers
+
+        def call() -> None:
+            args = [self.rng if isinstance(one, Draw) else one for one in known]
+            if meaning is not None:
+                found = meaning(ops, *args, **numbers)
+            else:
+                found = getattr(ops, op.kind)(*args, **numbers)
+            found = found if isinstance(found, tuple) else (found,)
+            for out, one in zip(outs, found, strict=False):  # some give nothing
+                out[...] = one
+
+        return call
+
+    def _tables(self, steps: Sequence[Step]) -> list[Callable[[], None]]:
+        """Return calls that run all steps: tables of rows, and what lies between them."""
+        parts: list[Callable[[], None]] = []
+        rows: list[Row] = []
+        for step in steps:
+            rows += step.rows
+            if step.call is None:
+                continue
+            if rows:
+                parts.append(self._table(rows))
+                rows = []
+            parts.append(step.call)
+        if rows:
+            parts.append(self._table(rows))
+        return parts
+
+    def _table(self, rows: Sequence[Row]) -> Callable[[], None]:
+        """Return a call that runs rows."""
+        table, crew = self._bound(rows), team.team(self.threads)
+        return lambda: crew.run(table)
+
+    def _bound(self, rows: Sequence[Row]) -> Any:
+        """Return rows as a table with addresses for all that they name."""
+        named = [one for row in rows for one in row.args if isinstance(one, Kernel)]
+        known = store.addresses(named)
+        shared = aligned(max((row.shared for row in rows), default=0))
+
+        def resolve(one: Any) -> int:
+            if isinstance(one, Kernel):
+                return int(known[one])
+            if isinstance(one, Packed):
+                return int(one.array.ctypes.data)
+            if isinstance(one, Shared):
+                return int(shared.ctypes.data) + int(one.offset)
+            return int(one)
+
+        table = team.Table(rows, self.threads, resolve)
+        table.kept = (rows, shared)
+        return table
+
+    def map(self, value: Value) -> Map:
+        """Return where a Value lies."""
+        root, place = value.root, self.places[value.root]
+        block = 1 if root.planar else memory.BLOCK
+        top, left, _, _ = place.border
+        address = self._arena.ctypes.data + place.offset + top * place.row + left * 4 * block
+        address += value.channel // block * place.plane
+        n, c, h, w = value.shape
+        return Map(address, n, c, h, w, block, place.image, place.plane, place.row, place.border)
+
+    def _view(self, value: Value) -> Floats:
+        """Return a planar Value as an array of numpy that shows the arena."""
+        place = self.places[value.root]
+        memory_ = self._arena[place.offset :].view(np.float32)
+        if value.ndim != 4:
+            return memory_[: value.size].reshape(value.shape)
+        top, left, _, _ = place.border
+        start = (value.channel * place.plane + top * place.row) // 4 + left
+        strides = (place.image, place.plane, place.row, 4)
+        return np.lib.stride_tricks.as_strided(memory_[start:], value.shape, strides)
+
+
+def compile(
+    network: Network,
+    params: Sequence[dict[str, Any]],
+    *,
+    batch: int = 1,
+    threads: int | None = None,
+    passes: Sequence[Pass] = PASSES,
+) -> Plan:
+    """Return a plan of a network's inference.
+
+    params   one dict of float32 arrays a node; the plan keeps packed copies of its own
+    batch    pictures of a call
+    threads  that share the work; None takes what the machine has
+    """
+    program = trace(network, params, batch)
+    for one in passes:
+        one(program)
+    return Plan(program, threads or team.most())
+
+
+def flops(network: Network) -> int:
+    """Return the floating point operations of a network's convolutions for one picture."""
+    return sum(
+        2 * math.prod(node.params["weights"]) * node.shape.h * node.shape.w
+        for node in network.nodes
+        if node.layer.section == "convolutional" and "weights" in node.params
+    )
+
+
+def aligned(size: int) -> NDArray[np.uint8]:
+    """Return zeros, in bytes, at an address that is a multiple of 64."""
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size]

@@ -1,0 +1,381 @@
+"""Vector code on bf16: float32 without the last 16 bits, 32 channels a cell of 64 bytes.
+
+Sums are float32. `correlate` uses VDPBF16PS, which multiplies pairs of channels; weights for it are
+pairs too, and so they are for the tiles of `amx`, whose sums `finish` rounds and stores as well.
+"""
+
+from llvmlite import ir
+
+from ..records import LANES
+from .activation import activate
+from .code import HALF, INTS, VECTOR, VOID, Code, Vector
+
+CELL = 64  # bytes of a cell of 32 channels
+SUMS = 128  # bytes of the sums of a cell
+SIDE = 16 * CELL  # bytes of the weights of one tap for 32 channels and 16 filters
+MONOTONE = ("linear", "leaky", "relu", "logistic")  # the maximum of values is that of what went in
+
+SHORT = ir.IntType(16)
+SHORTS = ir.VectorType(SHORT, 2 * LANES)
+
+
+class BFloat(ir.types._BaseFloatType):
+    """LLVM's bfloat, which llvmlite does not name."""
+
+    null = "0.0"
+    intrinsic_name = "bf16"
+
+    def __str__(self):
+        return "bfloat"
+
+
+BFloat._create_instance()
+PAIRS = ir.VectorType(BFloat(), 2 * LANES)
+
+
+# cells ------------------------------------------------------------------------------------
+
+
+def intrinsic(code, name, result, *values):
+    """Return what an intrinsic of LLVM makes of values."""
+    function = code.module.globals.get(name)
+    if function is None:
+        signature = ir.FunctionType(result, [one.type for one in values])
+        function = ir.Function(code.module, signature, name)
+    return code.builder.call(function, values)
+
+
+def cell(code, address, offset=0, align=CELL):
+    """Return the 64 bytes at address + offset as 32 int16."""
+    value = code.builder.load(code.pointer(code.add(address, offset), SHORTS))
+    value.align = align
+    return value
+
+
+def put(code, value, address, offset=0, align=CELL):
+    """Write 64 bytes of any vector to address + offset."""
+    where = code.pointer(code.add(address, offset), value.type)
+    code.builder.store(value, where).align = align
+
+
+def wide(code, value):
+    """Return the first 16 and the last 16 channels of a cell as Vectors."""
+    builder = code.builder
+    halves = []
+    for start in (0, LANES):
+        lanes = ir.Constant(INTS, list(range(start, start + LANES)))
+        half = builder.shuffle_vector(value, ir.Constant(SHORTS, ir.Undefined), lanes)
+        bits = builder.shl(builder.zext(half, INTS), ir.Constant(INTS, [16] * LANES))
+        halves.append(Vector(code, builder.bitcast(bits, VECTOR)))
+    return halves
+
+
+def narrow(code, low, high):
+    """Return two Vectors as a cell, rounded to the nearest, ties to even."""
+    name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
+    return code.builder.bitcast(intrinsic(code, name, PAIRS, high.value, low.value), SHORTS)
+
+
+def ordered(code, value):
+    """Return a cell as int16 that compare as its numbers do, or such int16 as a cell."""
+    builder = code.builder
+    sign = builder.ashr(value, ir.Constant(SHORTS, [15] * 32))
+    return builder.xor(value, builder.and_(sign, ir.Constant(SHORTS, [0x7FFF] * 32)))
+
+
+def greater(code, a, b):
+    """Return the greater of each pair of ordered int16."""
+    return code.builder.select(code.builder.icmp_signed(">", a, b), a, b)
+
+
+# convolution ------------------------------------------------------------------------------
+
+ARGS = "x x2 w bias y y2 r r2 skip skip2 blocks rows cols x_plane x_row x_tap y_plane ahead scratch"
+
+
+def correlate(module, name, *, units, cells, step, ahead, activation, residual, pool, whole):
+    """Write name(ARGS): 32 filters at one or two runs of cells, with VDPBF16PS.
+
+    units    runs of cells; the first begins at x and y, the second at x2 and y2
+    cells    of a run, ``step`` bytes of x apart; units * cells is at most 14
+    w        [block of x][row][col][2][16 pairs of channels][16 filters][2]
+    skip     cells of a run that are not stored, since another call stores them
+    ahead    lines of the weights at ``ahead`` to fetch into the second cache in each step; the rest
+             as `finish` has it
+    """
+    code = Code(module, name, len(ARGS.split()))
+    arg = dict(zip(ARGS.split(), code.args, strict=True))
+    unroll = 4
+
+    def taps(x, x2, w, taken):
+        def pairs(_, x, x2, w, *taken):
+            taken = list(taken)
+            for k in range(unroll):
+                sides = [_pairs(code, w, side * SIDE + k * CELL) for side in range(2)]
+                for p in range(units * cells):
+                    base = x2 if p >= cells else x
+                    one = _spread(code, base, p % cells * step + 4 * k)
+                    for side in range(2):
+                        at = 2 * p + side
+                        taken[at] = Vector(code, _dot(code, taken[at].value, sides[side], one))
+            moved = [code.add(one, 4 * unroll) for one in (x, x2)]
+            return [*moved, code.add(w, CELL * unroll), *taken]
+
+        return code.loop(LANES // unroll, [x, x2, w, *taken], pairs)[3:]
+
+    def tap(x, x2, w, *taken):
+        return taps(x, x2, w, taken)
+
+    zero = [code.vector(0.0)] * (2 * units * cells)
+    taken = over_taps(code, arg, ahead, tap, zero)
+    for p in range(units * cells):
+        for side in range(2):
+            code.store(taken[2 * p + side], arg["scratch"], p * SUMS + side * CELL)
+    finish(code, arg, units, cells, activation, residual, pool, whole)
+    code.end()
+
+
+def over_taps(code, arg, ahead, tap, carried):
+    """Write the loops over blocks, rows and columns of taps; return what ``tap`` carries
+    through."""
+
+    def over_cols(_, x, x2, w, to, *carried):
+        for line in range(ahead):
+            fetch(code, to, line * CELL)
+        carried = tap(x, x2, w, *carried)
+        moved = [code.add(one, arg["x_tap"]) for one in (x, x2)]
+        return [*moved, code.add(w, 2 * SIDE), code.add(to, ahead * CELL), *carried]
+
+    def over_rows(_, x, x2, *rest):
+        rest = code.loop(arg["cols"], [x, x2, *rest], over_cols)[2:]
+        return [code.add(one, arg["x_row"]) for one in (x, x2)] + rest
+
+    def over_blocks(_, x, x2, *rest):
+        rest = code.loop(arg["rows"], [x, x2, *rest], over_rows)[2:]
+        return [code.add(one, arg["x_plane"]) for one in (x, x2)] + rest
+
+    start = [arg["x"], arg["x2"], arg["w"], arg["ahead"], *carried]
+    return code.loop(arg["blocks"], start, over_blocks)[4:]
+
+
+def fetch(code, address, offset):
+    """Ask for the line at address + offset in the second cache."""
+    pointer = code.pointer(code.add(address, offset), ir.IntType(8))
+    numbers = [ir.Constant(HALF, n) for n in (0, 2, 1)]  # to read, second cache, data
+    intrinsic(code, "llvm.prefetch.p0", VOID, pointer, *numbers)
+
+
+def finish(code, arg, units, cells, activation, residual, pool, whole):
+    """Write biases, activation and stores of the sums in scratch, [unit][cell][32].
+
+    residual  "none"; "after" adds the cells at r to what the activation gives, "before" to what
+              goes in
+    pool      whether the greatest of two cells by two units is stored
+    whole     whether y is float32 with blocks of 16, the second of them y_plane bytes further (with
+              y_plane 0 there is none); if not, y is bf16
+    """
+    bias = [code.load(arg["bias"], side * CELL) for side in range(2)]
+
+    def value(sums, r):
+        halves = [code.load(sums, side * CELL) + bias[side] for side in range(2)]
+        if residual == "none":
+            return [activate(code, half, activation) for half in halves]
+        others = wide(code, cell(code, r))
+        if residual == "before":
+            halves = [a + b for a, b in zip(halves, others, strict=True)]
+        halves = [activate(code, half, activation) for half in halves]
+        if residual == "after":
+            halves = [a + b for a, b in zip(halves, others, strict=True)]
+        return halves
+
+    def write(halves, y):
+        if whole:
+            code.store(halves[1], code.add(y, arg["y_plane"]))
+            code.store(halves[0], y)
+        else:
+            put(code, narrow(code, *halves), y)
+
+    def each(_, sums, y, r):
+        write(value(sums, r), y)
+        return [code.add(sums, SUMS), code.add(y, CELL), code.add(r, CELL)]
+
+    def four(_, sums, y):
+        places = [at + down for down in (0, cells * SUMS) for at in (0, SUMS)]
+        halves = []
+        for side in range(2):
+            sides = [code.load(sums, place + side * CELL) for place in places]
+            if activation not in MONOTONE:
+                sides = [activate(code, one + bias[side], activation) for one in sides]
+            most = code.maximum(code.maximum(sides[0], sides[1]), code.maximum(*sides[2:]))
+            if activation in MONOTONE:
+                most = activate(code, most + bias[side], activation)
+            halves.append(most)
+        write(halves, y)
+        return [code.add(sums, 2 * SUMS), code.add(y, CELL)]
+
+    builder = code.builder
+    if pool:
+        skip = arg["skip"]
+        count = builder.ashr(builder.sub(code.integer(cells), skip), code.integer(1))
+        start = code.add(arg["scratch"], code.mul(skip, SUMS))
+        code.loop(count, [start, code.add(arg["y"], code.mul(skip, CELL // 2))], four)
+        return
+    for unit, mark in zip(range(units), ("", "2"), strict=False):
+        skip = arg["skip" + mark]
+        count = builder.sub(code.integer(cells), skip)
+        start = code.add(code.add(arg["scratch"], unit * cells * SUMS), code.mul(skip, SUMS))
+        places = [code.add(arg[one + mark], code.mul(skip, CELL)) for one in "yr"]
+        code.loop(count, [start, *places], each)
+
+
+def _pairs(code, address, offset):
+    value = code.builder.load(code.pointer(code.add(address, offset), PAIRS))
+    value.align = CELL
+    return value
+
+
+def _spread(code, address, offset):
+    """Return the two bf16 at address + offset, sixteen times."""
+    one = code.builder.load(code.pointer(code.add(address, offset), HALF))
+    one.align = 4
+    empty = ir.Constant(INTS, ir.Undefined)
+    first = code.builder.insert_element(empty, one, ir.Constant(HALF, 0))
+    spread = code.builder.shuffle_vector(first, empty, ir.Constant(INTS, [0] * LANES))
+    return code.builder.bitcast(spread, PAIRS)
+
+
+def _dot(code, sums, a, b):
+    return intrinsic(code, "llvm.x86.avx512bf16.dpbf16ps.512", VECTOR, sums, a, b)
+
+
+# other ops --------------------------------------------------------------------------------
+
+
+def interleave(module, name, *, channels):
+    """Write name(x, plane, y, count, vectors): a row of a planar float32 map as cells of 4 bf16.
+
+    x        the row's first number; the next channel is ``plane`` bytes further
+    count    numbers of the row; what follows them in y is zero
+    vectors  how many times 16 cells (128 bytes) are written to y
+    """
+    code = Code(module, name, 5)
+    x, plane, y, count, vectors = code.args
+    builder = code.builder
+    lanes = ir.Constant(INTS, list(range(LANES)))
+    zero = ir.Constant(VECTOR, [0.0] * LANES)
+
+    def sixteen(_, x, y, left):
+        most = builder.select(
+            builder.icmp_signed(">", left, code.integer(LANES)), code.integer(LANES), left
+        )
+        mask = builder.icmp_signed("<", lanes, _all(code, builder.trunc(most, HALF)))
+        values = []
+        for channel in range(channels):
+            where = code.pointer(code.add(x, code.mul(plane, channel)), VECTOR)
+            values.append(_masked(code, where, mask, zero))
+        values += [zero] * (4 - channels)
+        a, b = (narrow(code, Vector(code, values[i]), Vector(code, values[i + 1])) for i in (0, 2))
+        for half in range(2):
+            order = [
+                16 * (c % 2) + 32 * (c // 2) + 8 * half + p for p in range(8) for c in range(4)
+            ]
+            kinds = ir.VectorType(HALF, 32)
+            mixed = builder.shuffle_vector(a, b, ir.Constant(kinds, order))
+            put(code, mixed, y, half * CELL)
+        return [code.add(x, CELL), code.add(y, 2 * CELL), code.add(left, -LANES)]
+
+    code.loop(vectors, [x, y, count], sixteen)
+    code.end()
+
+
+def _all(code, value):
+    empty = ir.Constant(INTS, ir.Undefined)
+    first = code.builder.insert_element(empty, value, ir.Constant(HALF, 0))
+    return code.builder.shuffle_vector(first, empty, ir.Constant(INTS, [0] * LANES))
+
+
+def _masked(code, where, mask, other):
+    """Return the numbers at a pointer where a mask says yes; no others are read."""
+    name = "llvm.masked.load.v16f32.p0"
+    return intrinsic(code, name, VECTOR, where, ir.Constant(HALF, 4), mask, other)
+
+
+def maximum(module, name, *, step):
+    """Write name(x, y, count, rows, cols, x_row): of each cell of y the greatest of a window of x.
+
+    step  bytes from window to window
+    """
+    code = Code(module, name, 6)
+    x, y, count, rows, cols, x_row = code.args
+
+    def window(_, x, y):
+        def over_cols(_, x, most):
+            return [code.add(x, CELL), greater(code, ordered(code, cell(code, x)), most)]
+
+        def over_rows(_, x, most):
+            return [code.add(x, x_row), code.loop(cols, [x, most], over_cols)[1]]
+
+        least = ir.Constant(SHORTS, [-0x8000] * 32)
+        most = code.loop(rows, [x, least], over_rows)[1]
+        put(code, ordered(code, most), y)
+        return [code.add(x, step), code.add(y, CELL)]
+
+    code.loop(count, [x, y], window)
+    code.end()
+
+
+def copy(module, name, *, times):
+    """Write name(x, y, count): each of ``count`` cells of x as many times to y."""
+    code = Code(module, name, 3)
+    x, y, count = code.args
+
+    def one(_, x, y):
+        value = cell(code, x)
+        for i in range(times):
+            put(code, value, y, i * CELL)
+        return [code.add(x, CELL), code.add(y, times * CELL)]
+
+    code.loop(count, [x, y], one)
+    code.end()
+
+
+def add(module, name, *, activation):
+    """Write name(x, r, y, count): activation(x + r) of ``count`` cells."""
+    code = Code(module, name, 4)
+    x, r, y, count = code.args
+
+    def one(_, x, r, y):
+        pairs = zip(wide(code, cell(code, x)), wide(code, cell(code, r)), strict=True)
+        put(code, narrow(code, *[activate(code, a + b, activation) for a, b in pairs]), y)
+        return [code.add(at, CELL) for at in (x, r, y)]
+
+    code.loop(count, [x, r, y], one)
+    code.end()
+
+
+def rounded(module, name):
+    """Write name(x, plane, y, count): cells of two blocks of float32, ``plane`` apart, as bf16."""
+    code = Code(module, name, 4)
+    x, plane, y, count = code.args
+
+    def one(_, x, y):
+        put(code, narrow(code, code.load(x), code.load(code.add(x, plane))), y)
+        return [code.add(x, CELL), code.add(y, CELL)]
+
+    code.loop(count, [x, y], one)
+    code.end()
+
+
+def widened(module, name):
+    """Write name(x, y, plane, count): cells of bf16 as two blocks of float32, ``plane`` apart."""
+    code = Code(module, name, 4)
+    x, y, plane, count = code.args
+
+    def one(_, x, y):
+        low, high = wide(code, cell(code, x))
+        code.store(high, code.add(y, plane))
+        code.store(low, y)
+        return [code.add(x, CELL), code.add(y, CELL)]
+
+    code.loop(count, [x, y], one)
+    code.end()
