@@ -94,6 +94,12 @@ def _activation(op: Op) -> dict[str, Any]:
     return {"activation": op.numbers.get("activation", "linear")}
 
 
+def _multiplies(op: Op) -> bool:
+    y = op.output.shape
+    each = [y, (*y[:2], 1, 1)]
+    return _flat(op) and len(op.inputs) == 2 and all(one.shape in each for one in op.inputs)
+
+
 LOWERINGS: dict[str, Lowering] = {
     "convolve": Lowering(_convolve, able=_maps),
     "copy": Lowering(lambda op, x, y: elementwise.copy(x, y), able=_same),
@@ -104,7 +110,7 @@ LOWERINGS: dict[str, Lowering] = {
     ),
     "multiply": Lowering(
         lambda op, x, by, y: elementwise.multiply(x, by, y, **_activation(op)),
-        able=lambda op: _flat(op) and op.inputs[0].shape == op.output.shape,
+        able=_multiplies,
     ),
     "maxpool": Lowering(lambda op, x, y: pool.maxpool(x, y, **op.numbers), able=_flat),
     "avgpool": Lowering(lambda op, x, y: pool.avgpool(x, y), able=_flat),

@@ -266,10 +266,9 @@ def _upsample(x: Shape, *, stride: int, scale: float) -> Shape:
 
 
 SHAPES: dict[str, Any] = {
-    **dict.fromkeys(
-        ("activate", "add", "bias", "batchnorm", "multiply", "shortcut", "yolo"), _same
-    ),
+    **dict.fromkeys(("activate", "add", "bias", "batchnorm", "shortcut", "yolo"), _same),
     **dict.fromkeys(("gaussian_yolo", "region", "softmax", "zeros_like"), _same),
+    "multiply": lambda *xs: np.broadcast_shapes(*xs),
     "conv2d": _conv2d,
     "concat": _concat,
     "channels": lambda x, *, start, count: (x[0], count, *x[2:]),

@@ -23,7 +23,7 @@ def planes(
     """
     blocks = y.blocks if blocks is None else blocks
     rows = y.h if rows is None else rows
-    vectors = y.w * y.block // LANES if vectors is None else vectors
+    vectors = y.w * y.cell // CELL if vectors is None else vectors
     band = max(1, min(rows, PART // max(1, vectors * CELL))) if split else rows
     bands = -(-rows // band)
     places = []
@@ -85,8 +85,10 @@ def bias(x: Map, bias, y: Map, activation="linear"):
 def multiply(x: Map, by: Map, y: Map, activation="linear"):
     """Return the rows that fill y with x times ``by``, activated.
 
-    by  of the shape of x, or (n, c, 1, 1)
+    x, by  of the shape of y; one of them may be (n, c, 1, 1)
     """
+    if (x.h, x.w) != (y.h, y.w):
+        x, by = by, x
     alike(x, y)
     if (by.h, by.w) == (x.h, x.w):
         alike(x, by)
