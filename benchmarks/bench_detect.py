@@ -125,7 +125,7 @@ def measure(path: str, options: argparse.Namespace) -> dict:
         )
         figures["after"] = probed(options)
         for engine, row in zip(engines, figures["engines"], strict=True):
-            row |= engine.ask("end")
+            row |= {"note": engine.note, **engine.ask("end")}
     ours = times[OURS if OURS in times else next(iter(times))]
     for row in figures["engines"]:
         each = [time / options.batch for time in times[row["engine"]]]

@@ -24,7 +24,7 @@ class Engine:
     def __init__(
         self, name: str, python: str, folder: Path, options: Sequence[str], threads: int
     ) -> None:
-        self.name = name
+        self.name, self.note = name, ""
         command = [python, str(HERE / "engines.py"), name, str(folder), *options]
         number = str(threads)
         self.said = tempfile.TemporaryFile("w+")
@@ -64,19 +64,23 @@ def order(count: int, turn: int) -> list[int]:
 def rounds(
     engines: Sequence[Engine], count: int, seconds: float, lock: Path | None, realtime: bool
 ) -> dict[str, list[float]]:
-    """Let engines take turns; return each one's median milliseconds of every round.
+    """Let engines warm up and take turns; return each one's median milliseconds of every round.
 
     seconds   how long a turn lasts, about
     lock      a file that whoever measures on this machine holds meanwhile: one round at a time
     realtime  nothing else gets the processors during a turn (Linux, as root)
     """
     times: dict[str, list[float]] = {engine.name: [] for engine in engines}
+    with held(lock):
+        for engine in engines:
+            with alone(engine.process.pid if realtime else 0):
+                engine.note = engine.ask("warm")["note"]
     for turn in range(count):
         with held(lock):
-            for k in order(len(engines), turn):
-                with alone(engines[k].process.pid if realtime else 0):
-                    found = engines[k].ask(seconds)["seconds"]
-                times[engines[k].name].append(1e3 * statistics.median(found))
+            for engine in (engines[k] for k in order(len(engines), turn)):
+                with alone(engine.process.pid if realtime else 0):
+                    found = engine.ask(seconds)["seconds"]
+                times[engine.name].append(1e3 * statistics.median(found))
     return times
 
 

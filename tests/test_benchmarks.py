@@ -258,3 +258,35 @@ def test_the_page_of_a_day_grows(tmp_path):
 
 def test_figures_are_json():
     assert json.loads(results.json_text(figures())) == figures()
+
+
+def test_an_engine_runs_the_fastest_way_once_it_is_warm():
+    ways = {"slow": lambda: 2.0, "fast": lambda: 1.0}
+    found = engines.warm(engines.Engine("", ways["slow"], list, "eager", ways=ways))
+    assert found.run() == 1 and found.note == "eager, fast"
+
+
+def test_peers_at_work_take_turns_with_ours(tmp_path, network):
+    """Two processes of ours stand for two engines: what they say to each other is what counts."""
+    subject.write(tmp_path, network, subject.drawn(network), 1)
+    both = [turns.Engine("darkpy", sys.executable, tmp_path, [], 1) for _ in range(2)]
+    try:
+        assert all(one.answer()["engine"] == "darkpy" for one in both)
+        assert both[0].ask("outputs") == {"written": True}
+        both[1].name = "other"
+        times = turns.rounds(both, 2, 0.01, None, False)
+        peak = both[0].ask("end")["peak"]
+    finally:
+        for one in both:
+            one.end()
+    truth = subject.truth(network, subject.drawn(network), np.load(tmp_path / "x.npy"))
+    assert turns.difference(turns.outputs(tmp_path, "darkpy"), truth) < 1e-5
+    assert [len(times[name]) for name in ("darkpy", "other")] == [2, 2]
+    assert not peak < 10
+
+
+def test_an_engine_that_fails_says_why(tmp_path):
+    engine = turns.Engine("darkpy", sys.executable, tmp_path, [], 1)
+    with pytest.raises(RuntimeError, match=r"darkpy ended: .*x\.npy"):
+        engine.answer()
+    engine.end()

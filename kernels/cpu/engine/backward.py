@@ -54,8 +54,7 @@ def kinds(length, size, stride, padding, dilation):
 
 
 def border(shape, dy_shape, *, size, stride, padding, dilation=1):
-    """Return the border (top, left, bottom, right) that dy must have, given (h, w) of x and of
-    dy."""
+    """Return the border (top, left, bottom, right) that dy must have; shapes are (h, w)."""
     low, high = [], []
     for i in (0, 1):
         own = [k for k in kinds(shape[i], size, stride[i], padding, dilation) if k.taps]
@@ -68,8 +67,7 @@ def border(shape, dy_shape, *, size, stride, padding, dilation=1):
 def input_grad(dy: Map, dx: Map, packed, *, size, stride, padding, dilation=1, groups=1):
     """Return the rows that fill dx, the gradient of x, given dy and weights packed ``turned``.
 
-    dy has the `border` that this asks for, or a wider one. One row a kind of cells; they do not
-    wait
+    dy has the `border` that this asks for, or a wider one. A row a kind of cells: they do not wait
     for each other.
     """
     need = border(

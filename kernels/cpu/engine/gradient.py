@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 from . import target
 from .records import CELL, LANES, Map, Row, Shared, kernel
 
 PARTS = 16  # tasks to have at least, however many threads there are
-BAND = {True: 400, False: 180}  # cells of a band for 3x3 and more, and for 1x1
+BAND = {True: 400, False: 208}  # cells of a band for 3x3 and more, and for 1x1
 TASK = {True: (64, 4), False: (128, 8)}  # filters and blocks of channels of a task, at most
 TILES = (3, 4, 5, 6)  # of dy, a side
 CHUNK = 1 << 20  # bytes of transformed tiles that a task has at once; they stay in the second cache
@@ -27,6 +28,8 @@ def weight_grad(
     """
     if x.block == 1:
         return planar_weight_grad(dy, x, dw, size, stride, padding, dilation, groups)
+    if size == 1 and tuple(stride) == (1, 1) and padding == 0:
+        dy, x = in_long_rows(dy, x)
     geometry = (size, stride, padding, dilation, groups)
     way = way or min(candidates(dy, x, *geometry), key=lambda way: cost(dy, x, *geometry, way))
     if way != DIRECT:
@@ -40,6 +43,14 @@ def weight_grad(
         (rows, bands, bands * dy.n), size if size > 1 else seen(x, groups), stride[1],
     )  # fmt: skip
     return with_parts("gradient.blocked", args, tasks, parts, part, 0)
+
+
+def in_long_rows(dy, x):
+    """Return both maps with some rows taken for one, where no border lies between them."""
+    if any(one.row != one.w * CELL for one in (dy, x)):
+        return dy, x
+    i = max(i for i in range(1, dy.h + 1) if i == 1 or (dy.h % i == 0 and i * dy.w <= BAND[False]))
+    return [replace(one, h=one.h // i, w=one.w * i, row=one.row * i) for one in (dy, x)]
 
 
 class Way(NamedTuple):
@@ -127,8 +138,7 @@ def winograd_division(dy, x, way):
 def arguments(
     dy, x, dw, size, stride, padding, dilation, groups, many, some, parts, cells, slots, step
 ):  # fmt: skip
-    """Return what the drivers of a blocked x take first, tasks but for parts, and bytes of a
-    part."""
+    """Return what drivers of a blocked x take first, tasks (of a part), and bytes of a part."""
     filters, channels = dy.c // groups, x.c // groups
     most, each = tile(slots)
     if groups > 1:
@@ -152,8 +162,7 @@ def arguments(
 
 
 def with_parts(driver, args, tasks, parts, part, scratch, shared=0):
-    """Return a row whose tasks sum a part of all cells each, and if there are several, their
-    sum."""
+    """Return a row whose tasks sum a part of the cells each, and one that adds up the parts."""
     if parts == 1:
         return [Row(driver, args, tasks, scratch + part, shared)]
     shared += tasks * parts * part
@@ -200,43 +209,15 @@ def planar_weight_grad(dy, x, dw, size, stride, padding, dilation, groups):
     parts = min(-(-PARTS // dy.blocks), bands * dy.n)
     part = x.c * size * size * CELL
     code = kernel(
-        "gradient",
-        "products",
-        vectors=1,
-        outer=outer,
-        inner=inner,
-        taps=size,
-        v_cell=CELL,
-        s_cell=4 * stride[1],
-        s_tap=4 * dilation,
-    )
+        "gradient", "products", vectors=1, outer=outer, inner=inner, taps=size, v_cell=CELL,
+        s_cell=4 * stride[1], s_tap=4 * dilation,
+    )  # fmt: skip
     args = (
-        code,
-        outer * inner,
-        x.address - padding * (x.row + 4),
-        dy.address,
-        Shared() if parts > 1 else 0,
-        dw,
-        size,
-        x.c,
-        x.row * stride[0],
-        x.row * dilation,
-        x.plane,
-        x.image,
-        dy.plane,
-        dy.image,
-        dy.row,
-        dy.h,
-        dy.w,
-        rows,
-        bands,
-        bands * dy.n,
-        parts,
-        part,
-        dy.c,
-        dy.c // groups,
+        code, outer * inner, x.address - padding * (x.row + 4), dy.address, Shared() if parts > 1
+        else 0, dw, size, x.c, x.row * stride[0], x.row * dilation, x.plane, x.image, dy.plane,
+        dy.image, dy.row, dy.h, dy.w, rows, bands, bands * dy.n, parts, part, dy.c, dy.c // groups,
         x.c // groups,
-    )
+    )  # fmt: skip
     if parts == 1:
         return [Row("gradient.planar", args, dy.blocks, scratch=part)]
     shared = dy.blocks * parts * part

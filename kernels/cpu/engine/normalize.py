@@ -37,8 +37,7 @@ def normalize(y: Map, out: Map, mean, variance, scales, biases, *, activation):
 def normalize_grad(
     dout: Map, y: Map, dy: Map, mean, variance, scales, biases, dscales, dbiases, *, activation
 ):
-    """Return the rows that fill dy, dscales and dbiases, given dout, the gradient of `normalize`'s
-    out.
+    """Return the rows that fill dy, dscales and dbiases; dout is the gradient of `normalize`'s out.
 
     What went into the activation is computed from y anew, twice. dy may be dout. As the reference
     has it, the way back takes the variance for a mean over m.
@@ -76,8 +75,7 @@ def bias_grad(dout: Map, z: Map | None, dz: Map | None, dbiases, *, activation):
 
 
 def sweep(name, maps, *, sums=0, share=0, numbers=(0, 0, 0, 0, 0, 0), **params):
-    """Return the arguments of a sweep over maps of one shape, its tasks and bytes of shared
-    memory."""
+    """Return a sweep's arguments over maps of one shape, its tasks and bytes of shared memory."""
     one = maps[0]
     places = [
         getattr(each, of) for of in ("address", "plane", "image", "row") for each in pad(maps)
@@ -86,22 +84,9 @@ def sweep(name, maps, *, sums=0, share=0, numbers=(0, 0, 0, 0, 0, 0), **params):
     each = max(1, TASK // (rows * one.w))
     tasks = -(-bands // each)
     args = (
-        kernel("normalize", name, **params),
-        *places,
-        one.h,
-        one.w,
-        rows,
-        bands,
-        each,
-        tasks,
-        one.blocks,
-        one.n,
-        sums,
-        share,
-        one.c,
-        one.n * one.h * one.w,
-        *numbers,
-    )
+        kernel("normalize", name, **params), *places, one.h, one.w, rows, bands, each, tasks,
+        one.blocks, one.n, sums, share, one.c, one.n * one.h * one.w, *numbers,
+    )  # fmt: skip
     return args, one.n * one.blocks * tasks, one.n * one.blocks * bands * SUMS
 
 

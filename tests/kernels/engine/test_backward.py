@@ -5,8 +5,9 @@ import pytest
 
 from darkpy.kernels import ops
 from darkpy.kernels.cpu.engine import backward
-
-from . import maps
+from darkpy.kernels.cpu.engine.direct import MOST
+from tests.kernels.engine import maps
+from tests.kernels.engine.spills import TARGETS, assembly, spills
 
 REFERENCE = ops("reference")
 
@@ -56,3 +57,11 @@ def test_input_grad(shape):
     wide.check()
     others = wide.get()
     assert (others[:, :16] == 5).all() and (others[:, 16 + -(-c // 16) * 16 :] == 5).all()
+
+
+@pytest.mark.parametrize("registers", [32, 8, 4, "arm64"])
+def test_accumulators_stay_in_registers(registers):
+    for filters, cells in MOST[8 if registers == "arm64" else registers].items():
+        if filters <= 2:
+            shape = {"filters": filters, "cells": cells, "apart": 2, "empty": False}
+            assert not spills(assembly("backward", "phase", TARGETS[registers], **shape))

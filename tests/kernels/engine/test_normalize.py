@@ -5,8 +5,7 @@ import pytest
 
 from darkpy.kernels import ops
 from darkpy.kernels.cpu.engine import normalize
-
-from . import maps
+from tests.kernels.engine import maps
 
 REFERENCE = ops("reference")
 SHAPES = [(1, 16, 5, 7), (3, 21, 6, 9), (2, 40, 31, 33), (1, 3, 1, 1), (2, 17, 2, 300)]

@@ -11,12 +11,11 @@ def rows(a, task, scratch):
     """Compute one band of rows of one picture for some groups of 32 filters.
 
     a  [kernel of two runs or 0, kernel of one run, kernels that configure and release tiles or 0,
-    x, w,
-       bias, y, r, blocks of x, rows and columns of taps, x_plane, x_row, x_tap, y_plane, bytes of a
-       group in w, y and r, stride of rows and columns in bytes of x, y_row, r_row, height and width
-       (before pooling), cells of a run, rows a band, bands, groups a task, groups, tasks over
-       groups, x_image, y_image, r_image, pool (0 or 1), lines to fetch in a call, 1 if the last
-       group has 16 filters]
+       x, w, bias, y, r, blocks of x, rows and columns of taps, x_plane, x_row, x_tap, y_plane,
+       bytes of a group in w, y and r, strides of rows and columns in bytes of x, y_row, r_row,
+       height and width (before pooling), cells of a run, rows a band, bands, groups a task, groups,
+       tasks over groups, x_image, y_image, r_image, pool (0 or 1), lines to fetch in a call, 1 if
+       the last group has 16 filters]
     """
     two, one, configure, release = a[0], a[1], a[2], a[3]
     blocks, taps, cols, x_plane, x_row, x_tap = a[9], a[10], a[11], a[12], a[13], a[14]
@@ -60,27 +59,9 @@ def rows(a, task, scratch):
                 y2 = y0 + i2 * y_row + j2 * 64
                 r2 = r0 + i2 * r_row + j2 * 64
                 call(
-                    two,
-                    x,
-                    x2,
-                    w,
-                    bias,
-                    y,
-                    y2,
-                    r,
-                    r2,
-                    skip,
-                    start2 - j2,
-                    blocks,
-                    taps,
-                    cols,
-                    x_plane,
-                    x_row,
-                    x_tap,
-                    y_plane,
-                    ahead,
-                    scratch,
-                )
+                    two, x, x2, w, bias, y, y2, r, r2, skip, start2 - j2, blocks, taps, cols,
+                    x_plane, x_row, x_tap, y_plane, ahead, scratch,
+                )  # fmt: skip
                 if pool:
                     i2, start2 = i, after
                     if after >= width:
@@ -91,27 +72,9 @@ def rows(a, task, scratch):
                     start2 += cells
             else:
                 call(
-                    one,
-                    x,
-                    x,
-                    w,
-                    bias,
-                    y,
-                    y,
-                    r,
-                    r,
-                    skip,
-                    skip,
-                    blocks,
-                    taps,
-                    cols,
-                    x_plane,
-                    x_row,
-                    x_tap,
-                    y_plane,
-                    ahead,
-                    scratch,
-                )
+                    one, x, x, w, bias, y, y, r, r, skip, skip, blocks, taps, cols,
+                    x_plane, x_row, x_tap, y_plane, ahead, scratch,
+                )  # fmt: skip
             i, start = i2, start2
             ahead = min(ahead + lines * 64, last)
     if release:
@@ -121,135 +84,60 @@ def rows(a, task, scratch):
 def pack(a, task, scratch):
     """Write the weights of 32 filters and a block of channels as bf16.
 
-    a  [w, packed, filters, channels, rows and columns of taps, blocks, 0, or the cells of 4
-       channels that a step has side by side, steps of columns]
-
-    packed is [group of filters][block][row][step][2][16 pairs][16 filters][2]; a step is a column
-    of 32
-    channels, or 8 columns of 4.
+    a  [w, packed, filters, channels, rows and columns of taps, blocks, columns that a step has side
+       by side (8, or 0 for one), steps]
     """
-    filters, channels, taps, cols, blocks, packed_cols, steps = (
-        a[2],
-        a[3],
-        a[4],
-        a[5],
-        a[6],
-        a[7],
-        a[8],
-    )
-    g, block = task // blocks, task % blocks
+    filters, channels, taps, blocks, beside, steps = a[2], a[3], a[4], a[5], a[6], a[7]
+    group, block = task // blocks, task % blocks
     to = a[1] + task * taps * steps * 2048
     for row in range(taps):
         for step in range(steps):
-            for side in range(2):
-                for pair in range(16):
-                    for f in range(16):
-                        for odd in range(2):
-                            lane = 2 * pair + odd
-                            filter = g * 32 + side * 16 + f
-                            c, col = block * 32 + lane, step
-                            if packed_cols:
-                                c, col = lane & 3, step * packed_cols + (lane >> 2)
-                            value = 0.0
-                            if filter < filters and c < channels and col < cols:
-                                at = ((filter * channels + c) * taps + row) * cols + col
-                                value = load(a[0] + 4 * at)
-                            store_rounded(to, value)
-                            to += 2
+            for at in range(1024):  # [2][16 pairs][16 filters][2]
+                lane = at >> 4 & 30 | at & 1
+                f = group * 32 + (at >> 9 << 4 | at >> 1 & 15)
+                c, col = block * 32 + lane, step
+                if beside:
+                    c, col = lane & 3, step * beside + (lane >> 2)
+                value = 0.0
+                if f < filters and c < channels and col < taps:
+                    value = load(a[0] + 4 * (((f * channels + c) * taps + row) * taps + col))
+                store_rounded(to, value)
+                to += 2
 
 
 def interleave(a, task, scratch):
     """Write one row of a planar float32 map as cells of 4 bf16.
 
-    a  [kernel, x, y, numbers of a row, vectors, height, x_image, x_plane, x_row, y_image, y_row]
+    a  [kernel, vectors, numbers of a row, height, x, x_image, x_plane, x_row, y, y_image, y_row]
     """
-    i, image = task % a[5], task // a[5]
-    call(a[0], a[1] + image * a[6] + i * a[8], a[7], a[2] + image * a[9] + i * a[10], a[3], a[4])
+    i, image = task % a[3], task // a[3]
+    x = a[4] + image * a[5] + i * a[7]
+    call(a[0], x, a[6], a[8] + image * a[9] + i * a[10], a[2], a[1])
 
 
 def maximum(a, task, scratch):
-    """Write one row of one block of a maximum over windows, clipped to the map.
+    """Write one row of one block of maxima of windows, clipped to the map.
 
-    a  [kernel, x, y, blocks, height and width of x, height and width of y, size, stride, offset,
-       x_image, x_plane, x_row, y_image, y_plane, y_row]
+    a  [kernel, blocks, height and width of x, height and width of y, size, strides of rows and
+       columns, cells before the first, x, x_image, x_plane, x_row, y, y_image, y_plane, y_row]
     """
-    i = task % a[6]
-    block = task // a[6] % a[3]
-    image = task // (a[6] * a[3])
-    size, stride, offset = a[8], a[9], a[10]
-    top = max(i * stride - offset, 0)
-    rows = min(i * stride - offset + size, a[4]) - top
-    x = a[1] + image * a[11] + block * a[12] + top * a[13]
-    y = a[2] + image * a[14] + block * a[15] + i * a[16]
+    width, size, right, before = a[3], a[6], a[8], a[9]
+    i = task % a[4]
+    block = task // a[4] % a[1]
+    image = task // (a[4] * a[1])
+    top = max(i * a[7] - before, 0)
+    rows = min(i * a[7] - before + size, a[2]) - top
+    x = a[10] + image * a[11] + block * a[12] + top * a[13]
+    y = a[14] + image * a[15] + block * a[16] + i * a[17]
     j = 0
-    while j < a[7]:
-        left = max(j * stride - offset, 0)
-        cols = min(j * stride - offset + size, a[5]) - left
+    while j < a[5]:
+        left = max(j * right - before, 0)
+        cols = min(j * right - before + size, width) - left
         count = 1
         if cols == size:
-            count = min((a[5] - size - left) // stride, a[7] - 1 - j) + 1
+            count = min((width - size - left) // right, a[5] - 1 - j) + 1
         call(a[0], x + left * 64, y + j * 64, count, rows, cols, a[13])
         j += count
-
-
-def copy(a, task, scratch):
-    """Copy one row of one block, each cell ``times`` times and into as many rows.
-
-    a  [kernel, x, y, blocks, height and width of x, times, x_image, x_plane, x_row, y_image,
-    y_plane, y_row]
-    """
-    i = task % a[4]
-    block = task // a[4] % a[3]
-    image = task // (a[4] * a[3])
-    x = a[1] + image * a[7] + block * a[8] + i * a[9]
-    y = a[2] + image * a[10] + block * a[11] + i * a[6] * a[12]
-    for k in range(a[6]):
-        call(a[0], x, y + k * a[12], a[5])
-
-
-def add(a, task, scratch):
-    """Add one row of one block of two maps.
-
-    a  [kernel, x, r, y, blocks, height, width, x_image, x_plane, x_row, r_image, r_plane, r_row,
-    y_image,
-       y_plane, y_row]
-    """
-    i = task % a[5]
-    block = task // a[5] % a[4]
-    image = task // (a[5] * a[4])
-    x = a[1] + image * a[7] + block * a[8] + i * a[9]
-    r = a[2] + image * a[10] + block * a[11] + i * a[12]
-    call(a[0], x, r, a[3] + image * a[13] + block * a[14] + i * a[15], a[6])
-
-
-def rounded(a, task, scratch):
-    """Round one row of two blocks of a float32 map, or of the last one, to one of bf16.
-
-    a  [kernel, x, y, blocks of x, blocks of y, height, width, x_image, x_plane, x_row, y_image,
-    y_plane,
-       y_row]
-    """
-    i = task % a[5]
-    block = task // a[5] % a[4]
-    image = task // (a[5] * a[4])
-    x = a[1] + image * a[7] + 2 * block * a[8] + i * a[9]
-    other = a[8] if 2 * block + 1 < a[3] else 0
-    call(a[0], x, other, a[2] + image * a[10] + block * a[11] + i * a[12], a[6])
-
-
-def widened(a, task, scratch):
-    """Write one row of a block of a bf16 map as one or two blocks of float32.
-
-    a  [kernel, x, y, blocks of x, blocks of y, height, width, x_image, x_plane, x_row, y_image,
-    y_plane,
-       y_row]
-    """
-    i = task % a[5]
-    block = task // a[5] % a[3]
-    image = task // (a[5] * a[3])
-    y = a[2] + image * a[10] + 2 * block * a[11] + i * a[12]
-    other = a[11] if 2 * block + 1 < a[4] else 0
-    call(a[0], a[1] + image * a[7] + block * a[8] + i * a[9], y, other, a[6])
 
 
 @intrinsic

@@ -11,13 +11,10 @@ def blocked(a, task, scratch):
     """Sum a part of all bands of rows, for some filters and some blocks of channels of a group.
 
     a  [kernels of 1, 2 and 3 Vectors, most Vectors, filters a call, x at the first tap, dy, sums,
-    dw,
-       size, x_step, x_tap_row, x_tap, x_plane, x_image, dy_plane, dy_image, dy_row, h, w, rows
+       dw, size, x_step, x_tap_row, x_tap, x_plane, x_image, dy_plane, dy_image, dy_row, h, w, rows
        a band, bands, bands in all, parts, bytes of a part, filters a task, blocks a task, tasks
-       over
-       filters, tasks over blocks, filters of a group, channels of a group]; sums is 0 where there
-       is
-       one part, which then fills dw itself
+       over filters, tasks over blocks, filters of a group, channels of a group]; sums is 0 where
+       there is one part, which then fills dw itself
     """
     each, size, parts = a[4], a[9], a[23]
     part = task % parts
@@ -33,32 +30,21 @@ def blocked(a, task, scratch):
         rows = min(a[20], a[18] - top)
         x = a[5] + image * a[14] + block * a[13] + top * a[10]
         dy = a[6] + image * a[16] + top * a[17]
-        for i in range(0, filters, each):
-            f = first + i
-            s = dy + f // LANES * a[15] + f % LANES * 4
-            for b in range(blocks if size > 1 else 1):
-                for row in range(size):
-                    v = x + b * a[13] + row * a[11]
-                    to = sums + (((i // each) * blocks + b) * taps + row * size) * each * CELL
-                    slot = 0
-                    while slot < slots:
-                        left = slots - slot
-                        many = min(a[3], 2 if left == 4 else left)
-                        call(
-                            a[many - 1],
-                            v + slot * apart,
-                            s,
-                            to + slot * each * CELL,
-                            rows,
-                            a[19],
-                            apart,
-                            a[10],
-                            a[17],
-                            0,
-                            0,
-                            each * CELL,
-                        )
-                        slot += many
+        for line in range(size * (blocks if size > 1 else 1)):
+            b, row = line // size, line % size
+            slot = 0
+            while slot < slots:
+                many = min(a[3], 2 if slots - slot == 4 else slots - slot)
+                v = x + b * a[13] + row * a[11] + slot * apart
+                for i in range(0, filters, each):
+                    f = first + i
+                    at = (i // each * blocks + b) * taps + row * size + slot
+                    call(
+                        a[many - 1], v, dy + f // LANES * a[15] + f % LANES * 4,
+                        sums + at * each * CELL, rows, a[19], apart, a[10], a[17], 0, 0,
+                        each * CELL,
+                    )  # fmt: skip
+                slot += many
     if a[7] == 0:
         fill(a, tile, sums)
 
@@ -67,10 +53,9 @@ def winograd(a, task, scratch):
     """Do what `blocked` does for windows of 3 x 3 at stride 1, by Winograd's products.
 
     a  [those of `blocked`, but: tiles at once, 0, tiles in all in the place of rows a band, bands
-    and
-       bands in all; then transform of x, of dy, and back, m, tiles of a line, tiles of a picture,
-       tiles
-       of a line at once, v, d, bytes of lines, of u; v is 0 where a task transforms its own tiles]
+       and bands in all; then transform of x, of dy, and back, m, tiles of a line, tiles of a
+       picture, tiles of a line at once, v, d, bytes of lines, of u; v is 0 where a task transforms
+       its own tiles]
     """
     each, size, total, parts = a[4], a[20], a[22], a[23]
     part, tile = task % parts, task // parts
@@ -108,19 +93,9 @@ def winograd(a, task, scratch):
                 while b < blocks:
                     many = min(a[3], 2 if blocks - b == 4 else blocks - b)
                     call(
-                        a[many - 1],
-                        v + skip + place * v_plane + b * size * CELL,
-                        spread,
-                        to + b * each * CELL,
-                        1,
-                        count,
-                        size * CELL,
-                        0,
-                        0,
-                        0,
-                        0,
-                        each * CELL,
-                    )
+                        a[many - 1], v + skip + place * v_plane + b * size * CELL, spread, to + b *
+                        each * CELL, 1, count, size * CELL, 0, 0, 0, 0, each * CELL,
+                    )  # fmt: skip
                     b += many
         at += count
     for i in range((filters + each - 1) // each * blocks):
@@ -155,52 +130,28 @@ def transforms(a, first, count, block, blocks, to, plane, lines, of_dy):
             dy = a[6] + image * a[16] + block * a[15] + line * m * a[17] + left * m * CELL
             cols = min(some * m, width - left * m)
             call(
-                a[32],
-                dy,
-                to + (t - first) * CELL,
-                lines,
-                cols,
-                some * m - cols,
-                min(m, height - line * m),
-                some,
-                blocks,
-                a[15],
-                a[17],
-                plane,
-                size * CELL,
-            )
+                a[32], dy, to + (t - first) * CELL, lines, cols, some * m - cols, min(m, height -
+                line * m), some, blocks, a[15], a[17], plane, size * CELL,
+            )  # fmt: skip
         else:
             x = a[5] + image * a[14] + block * a[13] + left * m * CELL
             cols = min(some * m + 2, width + 2 - left * m)
             call(
-                a[31],
-                x + line * m * a[10],
-                x,
-                to + (t - first) * CELL,
-                lines,
-                cols,
-                some * m + 2 - cols,
-                min(m + 2, height + 2 - line * m),
-                some,
-                blocks,
-                a[13],
-                a[10],
-                plane,
-                size * CELL,
-            )
+                a[31], x + line * m * a[10], x, to + (t - first) * CELL, lines, cols, some * m + 2 -
+                cols, min(m + 2, height + 2 - line * m), some, blocks, a[13], a[10], plane, size *
+                CELL,
+            )  # fmt: skip
         t += some
 
 
 def finish(a, task, scratch):
-    """Add up the parts of a task of `blocked`, whose arguments these are, and fill its share of
-    dw."""
+    """Add up the parts of a task of `blocked`, or `winograd`, and fill its share of dw."""
     fill(a, task, a[7] + task * a[23] * a[24])
 
 
 @numba.njit(inline="always")
 def extent(a, tile):
-    """Return a task's first filter and their number, and first block of channels and their
-    number."""
+    """Return a task's first filter, filters, first block of channels and blocks."""
     over_filters, over_blocks = a[27], a[28]
     group = tile // (over_filters * over_blocks)
     first = tile // over_blocks % over_filters * a[25]
@@ -241,8 +192,7 @@ def planar(a, task, scratch):
     """Sum a part of all bands of rows, for a block of filters and all taps of a planar map.
 
     a  [kernel, groups of taps a kernel takes, x at the first tap, dy, sums, dw, size, channels of
-    x,
-       x_step, x_tap_row, x_plane, x_image, dy_plane, dy_image, dy_row, h, w, rows a band, bands,
+       x, x_step, x_tap_row, x_plane, x_image, dy_plane, dy_image, dy_row, h, w, rows a band, bands,
        bands in all, parts, bytes of a part, filters, filters of a group, channels of a group]
     """
     size, parts = a[6], a[20]
@@ -256,19 +206,9 @@ def planar(a, task, scratch):
         x = a[2] + image * a[11] + top * a[8]
         for line in range(0, a[7] * size, a[1]):
             call(
-                a[0],
-                dy,
-                x + line // size * a[10] + line % size * a[9],
-                sums + line * size * CELL,
-                rows,
-                a[16],
-                0,
-                a[14],
-                a[8],
-                a[10],
-                a[9],
-                0,
-            )
+                a[0], dy, x + line // size * a[10] + line % size * a[9], sums + line * size * CELL,
+                rows, a[16], 0, a[14], a[8], a[10], a[9], 0,
+            )  # fmt: skip
     if a[4] == 0:
         fill_planar(a, block, sums)
 

@@ -14,9 +14,8 @@ def sweep(a, task, scratch):
     """Run a kernel of ``emit/normalize.py`` over some bands of rows of a block of a picture.
 
     a  [kernel, three maps, their planes, images and rows, h, w, rows a band, bands of a plane,
-    bands a
-       task, tasks over a plane, blocks, pictures, sums, whether numbers are 1 / cells, and the
-       arguments of `numbers` from 23 on]; maps and sums that a kernel does not take are 0
+       bands a task, tasks over a plane, blocks, pictures, sums, whether numbers are 1 / cells, and
+       the arguments of `numbers` from 23 on]; maps and sums that a kernel does not take are 0
     """
     tasks, blocks = a[18], a[19]
     span = task % tasks
@@ -34,28 +33,17 @@ def sweep(a, task, scratch):
         if a[22]:
             store(scratch, 1.0 / (rows * a[14]))
         call(
-            a[0],
-            x + top * a[10],
-            y + top * a[11],
-            z + top * a[12],
-            rows,
-            a[14],
-            a[10],
-            a[11],
-            a[12],
-            scratch,
-            sums + band * SUMS,
-        )
+            a[0], x + top * a[10], y + top * a[11], z + top * a[12], rows, a[14], a[10], a[11],
+            a[12], scratch, sums + band * SUMS,
+        )  # fmt: skip
 
 
 @numba.njit(inline="always")
 def numbers(a, block, to):
-    """Write the numbers of a block that `sweep`'s kernel needs: mean, factor, bias, along, more,
-    less.
+    """Write the numbers of a block: mean, factor, bias, along, more, less.
 
     a  [.., channels, cells a channel, mean, variance, scales, biases, dscales, dbiases], each of
-    the
-       last six an address or 0
+       the last six an address or 0
     """
     for lane in range(LANES):
         c = block * LANES + lane

@@ -1,10 +1,11 @@
-"""Convolution by AMX: a tile is 16 rows of 64 bytes, an instruction multiplies two and adds to a
-third.
+"""Convolution by AMX: tiles of 16 rows of 64 bytes; two are multiplied and added to a third.
 
 A tile of x has a cell of 32 channels in each row, a tile of weights 16 pairs of channels by 16
 filters, a tile of sums a cell of 16 filters in each row. Two tiles of cells and two of filters give
 four of sums: tiles 0 to 3 hold sums (2 * unit + side), 4 and 5 x, 6 and 7 weights.
 """
+
+from itertools import product
 
 from llvmlite import ir
 
@@ -12,6 +13,7 @@ from .bf16 import ARGS, CELL, SIDE, SUMS, fetch, finish, intrinsic
 from .code import INT, INTS, VOID, Code
 
 BYTE = ir.IntType(8)
+STEPS = 9  # products of four tiles from one store of sums to the next
 
 
 def configure(module, name, *, cells):
@@ -37,30 +39,17 @@ def release(module, name):
 
 
 def correlate(
-    module,
-    name,
-    *,
-    units,
-    cells,
-    step,
-    ahead,
-    rows,
-    cols,
-    unroll,
-    activation,
-    residual,
-    pool,
-    whole,
-):
+    module, name, *, units, cells, sides, step, ahead, rows, cols, unroll, activation, residual,
+    pool, whole,
+):  # fmt: skip
     """Write what `bf16.correlate` does, for at most 16 cells a run; tiles are configured before.
 
     rows, cols  of taps; all of them are written out, and so are ``unroll`` blocks of x, which
-    divides
-                their number
+                divides their number
 
-    Each turn stores a tile of sums that are not complete: where no tile is stored for more than 32
-    steps of four products, the next that is costs some 800 cycles (measured on Sapphire Rapids, no
-    reason known), and one in 9 steps costs nothing.
+    Now and then a tile of sums is stored that are not complete: where none is for more than 32
+    steps of four products, the next one costs some 800 cycles (measured on Sapphire Rapids; the
+    reason is not known), and one in 9 steps costs nothing.
     """
     code = Code(module, name, len(ARGS.split()))
     arg = dict(zip(ARGS.split(), code.args, strict=True))
@@ -72,44 +61,42 @@ def correlate(
         )
 
     def tap(x, x2, w):
-        for side in range(2):
+        for side in range(sides):
             load(6 + side, code.add(w, side * SIDE), CELL)
             for unit, base in zip(range(units), (x, x2), strict=False):
                 if side == 0:
                     load(4 + unit, base, step)
-                tiles = (2 * unit + side, 4 + unit, 6 + side)
-                intrinsic(code, "llvm.x86.tdpbf16ps", VOID, *map(_tile, tiles))
+                three = (2 * unit + side, 4 + unit, 6 + side)
+                intrinsic(code, "llvm.x86.tdpbf16ps", VOID, *map(_tile, three))
 
     def save(tile):
         to = code.add(arg["scratch"], tile // 2 * cells * SUMS + tile % 2 * CELL)
         values = _tile(tile), code.pointer(to, BYTE), ir.Constant(INT, SUMS)
         intrinsic(code, "llvm.x86.tilestored64", VOID, *values)
 
+    places = list(product(range(unroll), range(rows), range(cols)))
+
     def block(_, x, x2, w, to):
-        save(0)
-        places = [
-            (b, row, col) for b in range(unroll) for row in range(rows) for col in range(cols)
-        ]
         for at, (b, row, col) in enumerate(places):
+            if at % STEPS == 0:
+                save(0)
             offset = code.add(code.mul(arg["x_plane"], b), code.mul(arg["x_row"], row))
             offset = code.add(offset, code.mul(arg["x_tap"], col))
             for line in range(ahead):
                 fetch(code, to, (at * ahead + line) * CELL)
             tap(code.add(x, offset), code.add(x2, offset), code.add(w, 2 * SIDE * at))
         moved = [code.add(one, code.mul(arg["x_plane"], unroll)) for one in (x, x2)]
-        return [
-            *moved,
-            code.add(w, 2 * SIDE * len(places)),
-            code.add(to, len(places) * ahead * CELL),
-        ]
+        steps = len(places)
+        return [*moved, code.add(w, 2 * SIDE * steps), code.add(to, ahead * CELL * steps)]
 
-    for tile in range(2 * units):
+    tiles = [2 * unit + side for unit in range(units) for side in range(sides)]
+    for tile in tiles:
         intrinsic(code, "llvm.x86.tilezero", VOID, _tile(tile))
     times = arg["blocks"] if unroll == 1 else code.builder.sdiv(arg["blocks"], code.integer(unroll))
     code.loop(times, [arg["x"], arg["x2"], arg["w"], arg["ahead"]], block)
-    for tile in range(2 * units):
+    for tile in tiles:
         save(tile)
-    finish(code, arg, units, cells, activation, residual, pool, whole)
+    finish(code, arg, units, cells, sides, activation, residual, pool, whole)
     code.end()
 
 

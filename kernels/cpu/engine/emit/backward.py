@@ -12,8 +12,7 @@ def phase(module, name, *, filters, cells, apart, empty):
     """Write name(dy, w, dx, height, tiles, blocks, rows, cols, dy_plane, dy_line, dy_row, dy_tap,
     w_plane, w_row, w_tap, w_block, dx_plane, dx_row): some tiles of some rows of one kind of cells.
 
-    filters  blocks of 16 channels of dx; w has [block of dx][block of dy][..taps][16 of dy][16 of
-    dx]
+    filters  blocks of 16 channels of dx; w is [of dx][of dy][taps][16 of dy][16 of dx]
     empty    no tap meets these cells, which are set to zero
     dy       the first tap of the first cell; dy_line is the distance of rows of cells, dy_row and
              dy_tap that of taps; w_row and w_tap theirs in w, whose blocks of dy are w_plane apart

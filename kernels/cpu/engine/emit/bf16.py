@@ -9,11 +9,11 @@ from llvmlite import ir
 from ..records import LANES
 from .activation import activate
 from .code import HALF, INTS, VECTOR, VOID, Code, Vector
+from .elementwise import MAPS, sweep
 
 CELL = 64  # bytes of a cell of 32 channels
 SUMS = 128  # bytes of the sums of a cell
 SIDE = 16 * CELL  # bytes of the weights of one tap for 32 channels and 16 filters
-MONOTONE = ("linear", "leaky", "relu", "logistic")  # the maximum of values is that of what went in
 
 SHORT = ir.IntType(16)
 SHORTS = ir.VectorType(SHORT, 2 * LANES)
@@ -45,17 +45,17 @@ def intrinsic(code, name, result, *values):
     return code.builder.call(function, values)
 
 
-def cell(code, address, offset=0, align=CELL):
+def cell(code, address, offset=0):
     """Return the 64 bytes at address + offset as 32 int16."""
     value = code.builder.load(code.pointer(code.add(address, offset), SHORTS))
-    value.align = align
+    value.align = CELL
     return value
 
 
-def put(code, value, address, offset=0, align=CELL):
+def put(code, value, address, offset=0):
     """Write 64 bytes of any vector to address + offset."""
     where = code.pointer(code.add(address, offset), value.type)
-    code.builder.store(value, where).align = align
+    code.builder.store(value, where).align = CELL
 
 
 def wide(code, value):
@@ -93,7 +93,9 @@ def greater(code, a, b):
 ARGS = "x x2 w bias y y2 r r2 skip skip2 blocks rows cols x_plane x_row x_tap y_plane ahead scratch"
 
 
-def correlate(module, name, *, units, cells, step, ahead, activation, residual, pool, whole):
+def correlate(
+    module, name, *, units, cells, sides, step, ahead, activation, residual, pool, whole
+):  # fmt: skip
     """Write name(ARGS): 32 filters at one or two runs of cells, with VDPBF16PS.
 
     units    runs of cells; the first begins at x and y, the second at x2 and y2
@@ -107,37 +109,33 @@ def correlate(module, name, *, units, cells, step, ahead, activation, residual, 
     arg = dict(zip(ARGS.split(), code.args, strict=True))
     unroll = 4
 
-    def taps(x, x2, w, taken):
+    def tap(x, x2, w, *taken):
         def pairs(_, x, x2, w, *taken):
             taken = list(taken)
             for k in range(unroll):
-                sides = [_pairs(code, w, side * SIDE + k * CELL) for side in range(2)]
+                weights = [_pairs(code, w, side * SIDE + k * CELL) for side in range(sides)]
                 for p in range(units * cells):
                     base = x2 if p >= cells else x
                     one = _spread(code, base, p % cells * step + 4 * k)
-                    for side in range(2):
-                        at = 2 * p + side
-                        taken[at] = Vector(code, _dot(code, taken[at].value, sides[side], one))
+                    for side in range(sides):
+                        at = p * sides + side
+                        taken[at] = Vector(code, _dot(code, taken[at].value, weights[side], one))
             moved = [code.add(one, 4 * unroll) for one in (x, x2)]
             return [*moved, code.add(w, CELL * unroll), *taken]
 
         return code.loop(LANES // unroll, [x, x2, w, *taken], pairs)[3:]
 
-    def tap(x, x2, w, *taken):
-        return taps(x, x2, w, taken)
-
-    zero = [code.vector(0.0)] * (2 * units * cells)
+    zero = [code.vector(0.0)] * (units * cells * sides)
     taken = over_taps(code, arg, ahead, tap, zero)
     for p in range(units * cells):
-        for side in range(2):
-            code.store(taken[2 * p + side], arg["scratch"], p * SUMS + side * CELL)
-    finish(code, arg, units, cells, activation, residual, pool, whole)
+        for side in range(sides):
+            code.store(taken[p * sides + side], arg["scratch"], p * SUMS + side * CELL)
+    finish(code, arg, units, cells, sides, activation, residual, pool, whole)
     code.end()
 
 
 def over_taps(code, arg, ahead, tap, carried):
-    """Write the loops over blocks, rows and columns of taps; return what ``tap`` carries
-    through."""
+    """Write the loops over blocks, rows and columns of taps; return what ``tap`` carries."""
 
     def over_cols(_, x, x2, w, to, *carried):
         for line in range(ahead):
@@ -165,22 +163,24 @@ def fetch(code, address, offset):
     intrinsic(code, "llvm.prefetch.p0", VOID, pointer, *numbers)
 
 
-def finish(code, arg, units, cells, activation, residual, pool, whole):
+def finish(code, arg, units, cells, sides, activation, residual, pool, whole):
     """Write biases, activation and stores of the sums in scratch, [unit][cell][32].
 
+    sides     1 if there are but 16 filters, else 2
     residual  "none"; "after" adds the cells at r to what the activation gives, "before" to what
               goes in
-    pool      whether the greatest of two cells by two units is stored
+    pool      "first": the greatest of two cells by two units goes into the activation; "last": the
+              greatest of what comes out is stored; "none"
     whole     whether y is float32 with blocks of 16, the second of them y_plane bytes further (with
               y_plane 0 there is none); if not, y is bf16
     """
-    bias = [code.load(arg["bias"], side * CELL) for side in range(2)]
+    bias = [code.load(arg["bias"], side * CELL) for side in range(sides)]
 
     def value(sums, r):
-        halves = [code.load(sums, side * CELL) + bias[side] for side in range(2)]
+        halves = [code.load(sums, side * CELL) + bias[side] for side in range(sides)]
         if residual == "none":
             return [activate(code, half, activation) for half in halves]
-        others = wide(code, cell(code, r))
+        others = wide(code, cell(code, r))[:sides]
         if residual == "before":
             halves = [a + b for a, b in zip(halves, others, strict=True)]
         halves = [activate(code, half, activation) for half in halves]
@@ -189,11 +189,11 @@ def finish(code, arg, units, cells, activation, residual, pool, whole):
         return halves
 
     def write(halves, y):
-        if whole:
-            code.store(halves[1], code.add(y, arg["y_plane"]))
-            code.store(halves[0], y)
-        else:
-            put(code, narrow(code, *halves), y)
+        if not whole:
+            put(code, narrow(code, halves[0], halves[-1]), y)
+            return
+        for side in reversed(range(sides)):
+            code.store(halves[side], code.add(y, code.mul(arg["y_plane"], side)))
 
     def each(_, sums, y, r):
         write(value(sums, r), y)
@@ -202,19 +202,19 @@ def finish(code, arg, units, cells, activation, residual, pool, whole):
     def four(_, sums, y):
         places = [at + down for down in (0, cells * SUMS) for at in (0, SUMS)]
         halves = []
-        for side in range(2):
-            sides = [code.load(sums, place + side * CELL) for place in places]
-            if activation not in MONOTONE:
-                sides = [activate(code, one + bias[side], activation) for one in sides]
-            most = code.maximum(code.maximum(sides[0], sides[1]), code.maximum(*sides[2:]))
-            if activation in MONOTONE:
+        for side in range(sides):
+            values = [code.load(sums, place + side * CELL) for place in places]
+            if pool == "last":
+                values = [activate(code, one + bias[side], activation) for one in values]
+            most = code.maximum(code.maximum(*values[:2]), code.maximum(*values[2:]))
+            if pool == "first":
                 most = activate(code, most + bias[side], activation)
             halves.append(most)
         write(halves, y)
         return [code.add(sums, 2 * SUMS), code.add(y, CELL)]
 
     builder = code.builder
-    if pool:
+    if pool != "none":
         skip = arg["skip"]
         count = builder.ashr(builder.sub(code.integer(cells), skip), code.integer(1))
         start = code.add(arg["scratch"], code.mul(skip, SUMS))
@@ -276,9 +276,8 @@ def interleave(module, name, *, channels):
         values += [zero] * (4 - channels)
         a, b = (narrow(code, Vector(code, values[i]), Vector(code, values[i + 1])) for i in (0, 2))
         for half in range(2):
-            order = [
-                16 * (c % 2) + 32 * (c // 2) + 8 * half + p for p in range(8) for c in range(4)
-            ]
+            cells = [(8 * half + p, c) for p in range(8) for c in range(4)]
+            order = [16 * (c % 2) + 32 * (c // 2) + p for p, c in cells]
             kinds = ir.VectorType(HALF, 32)
             mixed = builder.shuffle_vector(a, b, ir.Constant(kinds, order))
             put(code, mixed, y, half * CELL)
@@ -324,58 +323,31 @@ def maximum(module, name, *, step):
     code.end()
 
 
-def copy(module, name, *, times):
-    """Write name(x, y, count): each of ``count`` cells of x as many times to y."""
-    code = Code(module, name, 3)
-    x, y, count = code.args
-
-    def one(_, x, y):
-        value = cell(code, x)
-        for i in range(times):
-            put(code, value, y, i * CELL)
-        return [code.add(x, CELL), code.add(y, times * CELL)]
-
-    code.loop(count, [x, y], one)
-    code.end()
-
-
 def add(module, name, *, activation):
-    """Write name(x, r, y, count): activation(x + r) of ``count`` cells."""
-    code = Code(module, name, 4)
-    x, r, y, count = code.args
+    """Activate the sum of the first two maps into the last (see `elementwise.sweep`)."""
 
-    def one(_, x, r, y):
-        pairs = zip(wide(code, cell(code, x)), wide(code, cell(code, r)), strict=True)
-        put(code, narrow(code, *[activate(code, a + b, activation) for a, b in pairs]), y)
-        return [code.add(at, CELL) for at in (x, r, y)]
+    def body(code, at, _):
+        pairs = zip(wide(code, cell(code, at[0])), wide(code, cell(code, at[1])), strict=True)
+        put(code, narrow(code, *[activate(code, a + b, activation) for a, b in pairs]), at[3])
 
-    code.loop(count, [x, r, y], one)
-    code.end()
+    sweep(module, name, body, [CELL] * MAPS)
 
 
 def rounded(module, name):
-    """Write name(x, plane, y, count): cells of two blocks of float32, ``plane`` apart, as bf16."""
-    code = Code(module, name, 4)
-    x, plane, y, count = code.args
+    """Round two float32 maps, the first and the last 16 channels of blocks, to one of bf16."""
 
-    def one(_, x, y):
-        put(code, narrow(code, code.load(x), code.load(code.add(x, plane))), y)
-        return [code.add(x, CELL), code.add(y, CELL)]
+    def body(code, at, _):
+        put(code, narrow(code, code.load(at[0]), code.load(at[1])), at[3])
 
-    code.loop(count, [x, y], one)
-    code.end()
+    sweep(module, name, body, [CELL] * MAPS)
 
 
 def widened(module, name):
-    """Write name(x, y, plane, count): cells of bf16 as two blocks of float32, ``plane`` apart."""
-    code = Code(module, name, 4)
-    x, y, plane, count = code.args
+    """Write a bf16 map as two of float32, the third and the last, which may be one."""
 
-    def one(_, x, y):
-        low, high = wide(code, cell(code, x))
-        code.store(high, code.add(y, plane))
-        code.store(low, y)
-        return [code.add(x, CELL), code.add(y, CELL)]
+    def body(code, at, _):
+        low, high = wide(code, cell(code, at[0]))
+        code.store(high, at[2])
+        code.store(low, at[3])
 
-    code.loop(count, [x, y], one)
-    code.end()
+    sweep(module, name, body, [CELL] * MAPS)

@@ -151,8 +151,7 @@ class Code:
         self.builder.store(vector.value, where).align = align
 
     def load_part(self, address, count, offset=0):
-        """Return a Vector of the ``count`` float32 at address + offset, and zeros; no more is
-        read."""
+        """Return a Vector of ``count`` float32 at address + offset, and zeros; read no more."""
         if count == LANES:
             return self.load(address, offset, align=4)
         whole = self.vector(0.0)

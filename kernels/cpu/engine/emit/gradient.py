@@ -1,5 +1,4 @@
-"""The microkernel of weight gradients: sums, over cells, of products of a Vector and spread
-numbers.
+"""The microkernel of weight gradients: sums over cells of products of a Vector and a number.
 
 Accumulators stay in registers over all cells of a band of rows, and are then added to what is in
 memory: sums of some hundreds of products, and sums of these.
@@ -13,12 +12,9 @@ from .code import Code, Vector
 def products(module, name, *, vectors, outer, inner, taps, v_cell, s_cell, s_tap):
     """Write name(v, s, sums, rows, cells, v_apart, v_row, s_row, outer_apart, inner_apart, apart).
 
-    vectors  Vectors a cell, at v + i * v_apart; the next cell is v_cell bytes on, the next row
-    v_row
-    taps     numbers spread a cell, s_tap bytes from each other, in ``inner`` groups inner_apart
-    bytes
-             from each other, ``outer`` times outer_apart bytes from each other; cells s_cell bytes
-             apart
+    vectors  Vectors a cell, at v + i * v_apart; the next cell is v_cell bytes on, a row v_row
+    taps     numbers spread a cell, s_tap bytes apart, in ``inner`` groups inner_apart bytes apart,
+             ``outer`` times outer_apart bytes apart; cells are s_cell bytes apart, rows s_row
     sums     gets, at i * apart + j * CELL, what Vector i times number j adds up to
     """
     code = Code(module, name, 11)

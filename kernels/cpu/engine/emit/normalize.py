@@ -14,8 +14,10 @@ COPIES = 4  # sums side by side, so that none waits for the one before
 
 
 def moments(module, name):
-    """Write a's mean m, the sum of a - m, which is rounding, and that of its squares; 1 / cells is
-    at ``numbers``."""
+    """Write a's mean m, the sum of a - m, which is rounding, and that of its squares.
+
+    1 / cells is at ``numbers``.
+    """
     code, a, _, _, numbers, to = begin(module, name)
     (total,) = sweep(code, [a], 1, lambda at, taken: [taken[0] + code.load(at[0])])
     mean = total * code.spread(numbers)
@@ -44,8 +46,10 @@ def normalize(module, name, *, activation):
 
 
 def slope_sums(module, name, *, activation):
-    """Write the sums of dz and of dz * (b - mean), where a is the gradient of what `normalize` made
-    of b; numbers are its own."""
+    """Write the sums of dz and of dz * (b - mean); numbers are those of `normalize`.
+
+    a is the gradient of what `normalize` made of b, dz that of what went into the activation.
+    """
     code, a, b, _, numbers, to = begin(module, name)
     mean, factor, bias = (code.load(numbers, i * CELL) for i in range(3))
 
@@ -78,8 +82,7 @@ def differentiate(module, name, *, activation):
 
 
 def bias_sums(module, name, *, activation):
-    """Write c, a times the activation's slope at b, and the sum of c; of "linear", just the sum of
-    a."""
+    """Write c, a times the activation's slope at b, and its sum; of "linear", the sum of a."""
     code, a, b, c, _, to = begin(module, name)
 
     def body(at, taken):
@@ -95,8 +98,7 @@ def bias_sums(module, name, *, activation):
 
 
 def begin(module, name):
-    """Return the code of a sweep, its three maps as (address, row, rows, cells), numbers and
-    sums."""
+    """Return a sweep's code, three maps as (address, row, rows, cells), numbers and sums."""
     code = Code(module, name, 10)
     a, b, c, rows, cells, a_row, b_row, c_row, numbers, sums = code.args
     maps = [(at, row, rows, cells) for at, row in ((a, a_row), (b, b_row), (c, c_row))]
