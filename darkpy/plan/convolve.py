@@ -9,11 +9,6 @@ from ..kernels.cpu.engine import depthwise, direct, first, packing, winograd
 from ..kernels.cpu.engine.records import Map, Row
 from .trace import Op
 
-SMALL = 20  # cells a side: smaller maps have few tiles of 4 x 4
-MANY, FEW = (
-    8 << 20,
-    512 << 10,
-)  # bytes of transformed weights that no cache holds, and that any does
 FIRST = 15  # most channels of a planar map that a convolution reads as it is
 
 
@@ -107,20 +102,9 @@ def choose(g: Geometry, threads: int, strict: bool = False) -> Choice:
 
 
 def winograd_choice(g: Geometry, threads: int, strict: bool) -> Choice:
-    """Return the way of Winograd that measured best on maps like these.
-
-    Few cells, or weights beyond the caches, divide the filters among threads; else the tiles are
-    divided, in as many runs as gives each thread the same.
-    """
-    n, f, h, w = g.y
-    m = 2 if strict else 4 if min(h, w) >= SMALL or g.pool else 3
-    tiles = n * -(-h // m) * -(-w // m)
-    weights = 4 * (m + 2) ** 2 * g.x[1] * f
-    if weights > MANY or min(h, w) < SMALL:
-        return Choice("winograd", (("ahead", 8), ("m", m), ("mode", 1), ("tiles", 64)))
-    most = 28 if weights <= FEW else 85
-    runs = threads * -(-tiles // (threads * most))
-    return Choice("winograd", (("m", m), ("mode", 0), ("tiles", -(-tiles // runs))))
+    """Return the way of Winograd that should cost least."""
+    options = winograd.choose(g.x, g.y[1], threads, strict, g.pool)
+    return Choice("winograd", tuple(sorted(options.items())))
 
 
 def packed_shape(choice: Choice, g: Geometry) -> tuple[int, ...]:

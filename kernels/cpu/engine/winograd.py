@@ -1,8 +1,13 @@
 """Rows of a convolution with windows of 3 x 3 cells at stride 1, by Winograd's way.
 
-F(m x m, 3 x 3), m = 2..6: see emit/winograd.py. Blocks of tiles are transformed, multiplied with
-groups of filters and transformed back while they lie in a core's cache ("task" of mode 0); or all
-tiles are transformed first and tasks divide the filters (mode 1), so that each weight is read once.
+F(m x m, 3 x 3), m = 2..6: see emit/winograd.py. A task transforms a block of tiles, multiplies it
+with its share of the filters, and transforms the products back, all in its thread's scratch
+(mode 0); or a row of tasks transforms all tiles into memory that threads share, and a second row
+does the rest (mode 1). How many tiles, and which m, is a matter of what the weights cost: m * m
+cells of y take (m + 2)^2 products instead of 9 m * m, with (m + 2)^2 / 9 times the weights.
+
+The largest errors of y, of the largest of y, against float64, with 16..512 channels drawn from
+N(0, 1): m = 2 1e-7..7e-7, 3 1e-6..5e-6, 4 7e-7..2e-6, 5 4e-6..1e-5, 6 5e-6..2e-5.
 """
 
 from __future__ import annotations
@@ -10,21 +15,28 @@ from __future__ import annotations
 import numpy as np
 
 from . import target
+from .direct import MONOTONE
 from .records import CELL, LANES, Map, Packed, Row, Shared, kernel
 from .team import aligned
 
-MODES = FUSED, DIVIDED = 0, 1
-LINES = 24 * 1024  # bytes of lines of cells between the two halves of a transform
+CHEAP = {"linear", "leaky", "relu"}  # need few registers themselves
+GROUP = {32: 2, 8: 1, 4: 1}  # blocks of filters that are multiplied at once
+MOST = {32: 13, 8: 6, 4: 2}  # tiles that are: with 14 the same takes 8 % longer
+UNROLL = {32: 4, 8: 4, 4: 1}  # channels a step; more make LLVM spill
+AHEAD = 2048  # bytes of weights fetched early
+LINES = 24 * 1024  # bytes of cells between the two halves of a transform
+NEAR = 512 * 1024  # bytes of transformed tiles that stay beside the weights in the second cache
 
-
-def group(registers):
-    """Return how many blocks of filters are multiplied at once."""
-    return 2 if registers >= 32 else 1
-
-
-def most(registers):
-    """Return how many tiles are multiplied at once at most."""
-    return {32: 14, 8: 6, 4: 2}[registers]
+# What things take, in nanoseconds, fitted to times of 800 layers and options on a core with two
+# units of 512 bits at 3 GHz; only how they compare decides
+PRODUCT = {32: 0.187, 8: 0.4, 4: 1.5}  # a Vector times a number, added
+START = 45.0  # a place's products of one round, beside them
+INTO, BACK = 1.9, 0.5  # a Vector of a tile transformed, or transformed back
+FIRST, AGAIN = 0.038, 0.006  # a byte of weights: from memory, for all threads, and in each task
+FAR = 8 << 20  # bytes of weights that come from memory once more in each task but the first
+CACHE = 1 << 18  # bytes of the tiles of a task; what is more comes from the second cache, and five
+SPILLED, BEYOND = 0.006, 0.05  # times as much from beyond it: a byte, each time they are read
+FOREIGN = 0.008  # a byte of tiles that another thread transformed
 
 
 def packed_shape(w_shape, m):
@@ -37,88 +49,171 @@ def packed_shape(w_shape, m):
 
 
 def pack(w, w_shape, packed, *, m, turned=False):
-    """Return the rows that transform weights at the address w, planar (f, c, 3, 3), into
-    ``packed``.
+    """Return the rows that transform weights.
 
-    turned  pack those of the data gradient: windows turned about, filters and channels exchanged;
-            ``packed`` then has `packed_shape` of (c, f, 3, 3)
+    w        the address of (f, c, 3, 3) float32, as in a .weights file, or a `records.Packed`
+    packed   an aligned float32 array of `packed_shape`
+    turned   for the data gradient: windows turned about, filters and channels exchanged;
+             ``packed`` then has `packed_shape` of (c, f, 3, 3)
     """
     f, c = w_shape[:2]
     steps = c * 36, 36
     if turned:
         f, c, steps = c, f, steps[::-1]
-    blocks, depth = -(-f // LANES), -(-c // LANES)
-    each = LANES * max(1, min(depth, 8))
-    shares = -(-depth * LANES // each)
+    blocks, depth = -(-f // LANES), -(-c // LANES) * LANES
+    each = min(depth, 8 * LANES)
+    shares = -(-depth // each)
     args = (
-        kernel("winograd", "transform_weights", m=m, turned=turned),
-        w,
-        Packed(packed),
-        f,
-        c,
-        depth,
-        *steps,
-        group(target.host().registers),
-        (m + 2) ** 2,
-        each,
-        shares,
-        blocks,
-    )
+        kernel("winograd", "transform_weights", m=m, turned=turned), w, Packed(packed), f, c, depth,
+        *steps, GROUP[target.host().registers], (m + 2) ** 2, each, shares, blocks,
+    )  # fmt: skip
     return [Row("winograd.weights", args, blocks * shares)]
 
 
 def conv2d(
-    x: Map, y: Map, packed, bias, *, m, mode, tiles, activation, residual=None,
-    residual_first=False, pool=False, together=1, ahead=0, gr=None, np_=None, unroll=4, shares=None,
+    x: Map, y: Map, packed, bias, *, m, mode, tiles, shares=1, activation,
+    residual: Map | None = None, residual_first=False, pool=False,
 ):  # fmt: skip
-    """Return the rows that fill y with the activated convolution of x, whose border is 1 or
-    wider."""
+    """Return the rows that fill y with the activated convolution of x, whose border is 1 or wider.
+
+    packed    what `pack` makes of the weights
+    bias      an aligned array (y.blocks * 16,) float32, or None
+    m, mode, tiles, shares  as `choose` and `candidates` give them: see there
+    residual  a map of y's shape, added after the activation, or before it (``residual_first``);
+              not with ``pool``
+    pool      y, of half the size, gets the greatest of two by two of the result, whose rows and
+              columns are even; m is even
+    """
+    assert not (pool and (residual or m % 2)), "a pool takes no residual, and an even m"
     registers = target.host().registers
-    wide = gr or group(registers)
-    rows, cols = x.h, x.w
-    lines, columns = -(-rows // m), -(-cols // m)
-    total = x.n * lines * columns
-    size = min(tiles, total)
-    blocks = -(-total // size)
-    rounds = -(-size // (np_ or most(registers)))
-    cells = -(-size // rounds)
-    places = (m + 2) ** 2
+    cut = Cut((x.n, x.c, x.h, x.w), y.c, m, tiles, registers)
     reach = max(1, LINES // (m * (m + 2) * CELL))
-    groups = -(-y.blocks // wide)
-    v_block = size * CELL
-    v_plane = x.blocks * v_block + CELL
-    out_plane = wide * size * CELL + CELL
-    whole = places * v_plane
-    edge = (reach * m + 2) * (m + 2) * CELL
-    scratch = edge + together * places * out_plane
+    lines = (reach * m + 2) * (m + 2) * CELL
     if bias is None:
         bias = aligned(y.blocks * LANES, np.float32)
-    how = ("before" if residual_first else "after") if residual else "none"
-    products = {"cells": cells, "unroll": unroll, "ahead": ahead}
-    main = kernel("winograd", "multiply", filters=wide, **products)
-    rest = y.blocks % wide
-    kernels = (
-        kernel("winograd", "transform_cells", m=m),
-        main,
-        kernel("winograd", "multiply", filters=rest, **products) if rest else main,
-        kernel("winograd", "restore_cells", m=m, activation=activation, residual=how, pool=pool),
-    )
     r = residual or y
+    main, last = cut.kernels()
+    restore = kernel(
+        "winograd", "restore_cells", m=m, activation=activation,
+        residual=("before" if residual_first else "after") if residual else "none",
+        pool="none" if not pool else "first" if activation in MONOTONE else "last",
+        held=registers >= 32 and activation in CHEAP,
+    )  # fmt: skip
 
-    def row(do, v, each, shares):
+    def row(steps, v, each, shares):
         args = (
-            *kernels, do, v, x.address - x.row - CELL, Packed(packed), Packed(bias), y.address,
-            r.address, m, size, total, lines * columns, columns, rows, cols, x.blocks, y.blocks,
-            x.image, x.plane, x.row, y.image, y.plane, y.row, r.image, r.plane, r.row,
-            v_block, v_plane, whole, out_plane, wide, together, each, shares, reach,
-            int(pool), edge,
+            kernel("winograd", "transform_cells", m=m), main, last, restore, steps, v,
+            x.address - x.row - CELL, Packed(packed), Packed(bias), y.address, r.address,
+            m, cut.size, cut.total, cut.lines * cut.columns, cut.columns, x.h, x.w, x.blocks,
+            y.blocks, x.image, x.plane, x.row, y.image, y.plane, y.row, r.image, r.plane, r.row,
+            cut.v_block, cut.v_plane, cut.v_bytes, cut.out_plane, cut.group, cut.together, each,
+            shares, reach, int(pool), lines,
         )  # fmt: skip
-        shared = blocks * whole if mode else 0
-        own = 0 if mode else whole
-        return Row("winograd.tiles", args, blocks * shares, scratch + own, shared)
+        scratch = lines + cut.out_bytes + (0 if mode else cut.v_bytes)
+        shared = cut.blocks * cut.v_bytes if mode else 0
+        return Row("winograd.tiles", args, cut.blocks * shares, scratch, shared)
 
-    if mode == FUSED:
-        return [row(3, 0, 0, 1)]
-    shares = shares or 2
-    each = -(-groups // shares)
-    return [row(1, Shared(), 1, x.blocks), row(2, Shared(), each, -(-groups // each))]
+    each = -(-cut.groups // shares)
+    if mode:
+        return [row(1, Shared(), 1, x.blocks), row(2, Shared(), each, -(-cut.groups // each))]
+    return [row(3, 0, each, -(-cut.groups // each))]
+
+
+class Cut:
+    """How the tiles of a convolution are cut into blocks, and where their transforms lie.
+
+    shape  of x (n, c, h, w)
+    """
+
+    def __init__(self, shape, filters, m, tiles, registers):
+        n, c, h, w = shape
+        self.m, self.places = m, (m + 2) ** 2
+        self.lines, self.columns = -(-h // m), -(-w // m)
+        self.total = n * self.lines * self.columns
+        self.size = min(tiles, self.total)
+        self.blocks = -(-self.total // self.size)
+        self.unroll = UNROLL[registers]
+        rounds = -(-self.size // MOST[registers])
+        self.cells = -(-self.size // rounds)
+        self.rounds = -(-self.size // self.cells)
+        self.depth, self.filters = -(-c // LANES), -(-filters // LANES)
+        self.group = GROUP[registers]
+        self.groups = -(-self.filters // self.group)
+        self.v_block = self.size * CELL
+        self.v_plane = (self.depth * self.size | 1) * CELL  # odd, so that places do not collide
+        self.v_bytes = self.places * self.v_plane
+        self.together = 4 if self.v_bytes > NEAR else 1
+        self.out_plane = (self.group * self.size | 1) * CELL
+        self.out_bytes = self.together * self.places * self.out_plane
+
+    def kernels(self):
+        """Return the products' vector code: of a whole group of filters, and of the last one."""
+
+        def products(filters):
+            fetch = -(-self.unroll * filters // self.rounds)
+            return kernel(
+                "winograd", "multiply", filters=filters, cells=self.cells, unroll=self.unroll,
+                ahead=AHEAD, fetch=fetch,
+            )  # fmt: skip
+
+        return products(self.group), products(self.filters % self.group or self.group)
+
+
+def choose(x, filters, threads, strict=False, pool=False):
+    """Return the options of `conv2d` that should cost least, without measuring.
+
+    x        shape (n, c, h, w)
+    strict   keep to m = 2, which is no less exact than the direct sum
+    returns  {"m", "mode", "tiles", "shares"}
+    """
+    options = candidates(x, filters, threads, strict, pool)
+    return min(options, key=lambda one: cost(x, filters, threads, **one))
+
+
+def candidates(x, filters, threads, strict=False, pool=False):
+    """Return the options of `conv2d` worth trying, as `choose` does.
+
+    tiles    of a block; blocks that are multiplied in 1, 2, 4, .. rounds
+    mode, shares  0, 1: tasks are blocks; 0, threads: tasks are a block and a share of the filters;
+             1, threads: the same, with tiles transformed once, into memory of all
+    """
+    found = []
+    n, _, h, w = x
+    most = MOST[target.host().registers]
+    for m in (2,) if strict else (2, 4, 6) if pool else (2, 3, 4, 5, 6):
+        total = n * -(-h // m) * -(-w // m)
+        for rounds in (1, 2, 4, 8):
+            blocks = -(-total // (most * rounds))
+            level = -(-blocks // threads) * threads
+            for count in (blocks, level):
+                tiles = -(-total // count)
+                found.append({"m": m, "mode": 0, "tiles": tiles, "shares": 1})
+            if threads > 1:
+                tiles = -(-total // blocks)
+                found += [{"m": m, "mode": k, "tiles": tiles, "shares": threads} for k in (0, 1)]
+    return list({tuple(one.values()): one for one in found}.values())
+
+
+def cost(x, filters, threads, *, m, mode, tiles, shares):
+    """Return about how many microseconds `conv2d` takes.
+
+    x        shape (n, c, h, w)
+    """
+    registers = target.host().registers
+    cut = Cut(x, filters, m, tiles, registers)
+    mine = -(-cut.groups // shares) * cut.group  # blocks of filters of a task
+    rounds, slots = cut.rounds * cut.places, cut.rounds * cut.cells * cut.places
+    task = cut.depth * LANES * slots * mine * PRODUCT[registers]
+    task += rounds * (mine // cut.group) * START
+    task += cut.size * cut.places * (cut.depth / (shares if mode else 1) * INTO + mine * BACK)
+    weights = mine * cut.depth * LANES * CELL * cut.places
+    passes = -(-mine // (cut.group * cut.together))
+    near = cut.v_bytes + cut.out_bytes
+    task += weights * AGAIN
+    task += passes * (max(0, near - CACHE) * SPILLED + max(0, near - 5 * CACHE) * BEYOND)
+    task += mode * cut.v_bytes * FOREIGN
+    tasks = -(-cut.blocks * shares // threads)  # of the busiest thread
+    reads = weights * shares * FIRST / min(threads, 2)
+    if weights > FAR:
+        reads += (tasks - 1) * weights * FIRST / 2
+    return (tasks * task + reads) / 1000

@@ -7,7 +7,7 @@ with exact numbers. Place i * s + j of a tile is row i and column j of the trans
 """
 
 from fractions import Fraction
-from functools import cache
+from functools import cache, reduce
 
 from llvmlite import ir
 
@@ -15,9 +15,8 @@ from ..records import CELL, LANES
 from .activation import activate
 from .code import HALF, INT, INTS, VECTOR, Code, Vector
 
-# Those with the least error of the sums tried; pairs p and -p share their sums, and all
-# numbers of A
-# and B are exact in float32. With seven points (F(6)) errors are 1e-5 of y, with eight 2e-4.
+# Those with the least errors of some that were tried; a pair p and -p shares sums, and all numbers
+# of A and B are exact in float32. With the eight points of F(7) errors are 2e-4 of y.
 POINTS = {
     2: (0, 1, -1),
     3: (0, 1, -1, Fraction(1, 2)),
@@ -78,8 +77,7 @@ def combine(code, row, vectors):
 
 
 def transform(code, rows, vectors):
-    """Return rows (a matrix) times vectors; two rows that differ in signs alone share their
-    sums."""
+    """Return rows (a matrix) times vectors; two that differ in signs alone share their sums."""
     results = {}
     for i, row in enumerate(rows):
         for j in range(i + 1, len(rows)):
@@ -96,8 +94,7 @@ def transform(code, rows, vectors):
 
 
 def transform_back(code, rows, vectors):
-    """Return rows (a matrix) times vectors; two columns that differ in signs alone are added
-    first."""
+    """Return rows (a matrix) times vectors; columns that differ in signs alone are added first."""
     columns = list(zip(*rows, strict=True))
     shares, taken = [], set()
     for j, column in enumerate(columns):
@@ -117,8 +114,9 @@ def transform_back(code, rows, vectors):
 
 
 def transform_cells(module, name, *, m):
-    """Write name(x, zeros, v, lines, cols, blanks, rows, tiles, blocks, x_plane, x_row, v_plane,
-    v_block).
+    """Write the transform of a line of tiles of x.
+
+    name(x, zeros, v, lines, cols, blanks, rows, tiles, blocks, x_plane, x_row, v_plane, v_block)
 
     It fills v, [place][block][tile][16], for a line of tiles that begins at x.
 
@@ -148,7 +146,7 @@ def transform_cells(module, name, *, m):
 
     def blank(_, line):
         for i in range(s):
-            code.store(code.vector(0), line, i * CELL)
+            code.store(code.vector(0.0), line, i * CELL)
         return [code.add(line, s * CELL)]
 
     def across(_, line, v):
@@ -163,8 +161,7 @@ def transform_cells(module, name, *, m):
 
     def block(_, x, v):
         _, line = code.loop(cols, [x, lines], down)
-        with code.builder.if_then(code.builder.icmp_signed(">", blanks, code.integer(0))):
-            code.loop(blanks, [line], blank)
+        code.repeat(blanks, [line], blank)
         code.loop(tiles, [lines, v], tile)
         return [code.add(x, x_plane), code.add(v, v_block)]
 
@@ -172,52 +169,56 @@ def transform_cells(module, name, *, m):
     code.end()
 
 
-def multiply(module, name, *, filters, cells, unroll, ahead):
-    """Write name(v, u, out, places, tiles, blocks, v_plane, v_block, out_plane, out_block).
+def multiply(module, name, *, filters, cells, unroll, ahead, fetch):
+    """Write name(v, u, out, places, tiles, blocks, v_plane, v_block, out_plane, out_block, skip).
 
     out [place][filter block][tile][16] is the sum of v [place][block][tile][16] times
     u [place][channel][filter block][16], over channels.
 
     filters  blocks of 16 filters
     cells    tiles at a time; the last ones begin earlier where they do not divide ``tiles``
-    ahead    bytes of u that are fetched early, or 0
+    ahead    bytes of u that are fetched into the first cache early
+    fetch    lines of 64 bytes of what follows, ``skip`` bytes on, that a step fetches into the
+             second cache: so memory works while tiles after the first are multiplied
     """
-    code = Code(module, name, 10)
-    v, u, out, places, tiles, blocks, v_plane, v_block, out_plane, out_block = code.args
+    code = Code(module, name, 11)
+    v, u, out, places, tiles, blocks, v_plane, v_block, out_plane, out_block, skip = code.args
     step = filters * CELL * unroll
     least = code.builder.sub(tiles, code.integer(cells))
     rounds = code.builder.sdiv(code.add(tiles, cells - 1), code.integer(cells))
 
-    def over_channels(_, v, u, *taken):
+    def over_channels(_, v, u, soon, *taken):
         taken = list(taken)
+        for k in range(fetch):
+            code.prefetch(soon, k * CELL, near=False)
         for k in range(unroll):
-            for i in range(filters if ahead else 0):
+            for i in range(filters):
                 code.prefetch(u, ahead + (k * filters + i) * CELL)
             vectors = [code.load(u, (k * filters + i) * CELL) for i in range(filters)]
             for p in range(cells):
                 one = code.spread(v, p * CELL + k * 4)
                 for i in range(filters):
                     taken[i * cells + p] = code.fma(vectors[i], one, taken[i * cells + p])
-        return [code.add(v, 4 * unroll), code.add(u, step), *taken]
+        return [code.add(v, 4 * unroll), code.add(u, step), code.add(soon, fetch * CELL), *taken]
 
-    def over_blocks(_, v, u, *taken):
-        _, u, *taken = code.loop(LANES // unroll, [v, u, *taken], over_channels)
-        return [code.add(v, v_block), u, *taken]
+    def over_blocks(_, v, u, soon, *taken):
+        _, u, soon, *taken = code.loop(LANES // unroll, [v, u, soon, *taken], over_channels)
+        return [code.add(v, v_block), u, soon, *taken]
 
     def over_places(_, v, u, out):
-        def over_tiles(index):
+        def over_tiles(index, soon):
             first = code.mul(index, cells)
             late = code.builder.icmp_signed("<", least, first)
             at = code.mul(code.builder.select(late, least, first), CELL)
             zeros = [code.vector(0.0)] * (filters * cells)
-            _, _, *taken = code.loop(blocks, [code.add(v, at), u, *zeros], over_blocks)
+            _, _, soon, *taken = code.loop(blocks, [code.add(v, at), u, soon, *zeros], over_blocks)
             for i in range(filters):
                 to = code.add(code.add(out, at), code.mul(out_block, i))
                 for p in range(cells):
                     code.store(taken[i * cells + p], to, p * CELL)
-            return []
+            return [soon]
 
-        code.loop(rounds, [], over_tiles)
+        code.loop(rounds, [code.add(u, skip)], over_tiles)
         following = code.mul(blocks, LANES * filters * CELL)
         return [code.add(v, v_plane), code.add(u, following), code.add(out, out_plane)]
 
@@ -225,85 +226,136 @@ def multiply(module, name, *, filters, cells, unroll, ahead):
     code.end()
 
 
-def restore_cells(module, name, *, m, activation, residual, pool):
-    """Write name(out, bias, y, r, lines, filters, tiles, rows, cols, out_plane, out_block,
-    y_plane, y_row, r_plane, r_row).
+def restore_cells(module, name, *, m, activation, residual, pool, held):
+    """Write the way back of a line of tiles to y.
+
+    name(out, bias, y, r, lines, filters, tiles, rows, cols, out_plane, out_block, y_plane, y_row,
+    r_plane, r_row)
 
     It fills a line of tiles of y from out, [place][filter block][tile][16].
 
-    lines       memory for m m tiles Vectors
+    lines       memory for m m tiles Vectors, used if not all cells are there
     rows, cols  of y that are there, of the m and m tiles of the tiles; both even if pooled
     residual    "none"; "after" adds the map at r to what the activation gives, "before" to what
                 goes in
-    pool        whether y takes the greatest of each 2 x 2
+    pool        "none"; y takes the greatest of each 2 x 2, "first" before the activation, which
+                keeps the order of numbers, or "last"
+    held        whether a tile that is half transformed stays in registers
     """
     code = Code(module, name, 15)
     out, bias, y, r, lines, filters, tiles, rows, cols, out_plane, out_block, *rest = code.args
     y_plane, y_row, r_plane, r_row = rest
     matrix, _, _ = matrices(m)
     s = m + 2
-    half = code.room(m * s)
     steps = [code.mul(out_plane, i * s) for i in range(s)]
     line_row = code.mul(tiles, m * CELL)
-    size = 2 if pool else 1
+    size = 1 if pool == "none" else 2
+    half = None if held else code.room(m * s)
 
-    def finish(value, r):
-        if residual == "before":
-            value = value + code.load(r)
-        value = activate(code, value, activation)
-        return value + code.load(r) if residual == "after" else value
+    def finish(values, r):
+        """Return a cell of y from size x size sums; r is where the first one's residual lies."""
+        if pool == "first":
+            values = [reduce(code.maximum, values)]
+        for i, one in enumerate(values):
+            other = code.add(r, code.add(code.mul(r_row, i // size), i % size * CELL))
+            if residual == "before":
+                one = one + code.load(other)
+            one = activate(code, one, activation)
+            values[i] = one + code.load(other) if residual == "after" else one
+        return reduce(code.maximum, values)
 
-    def over_filters(_, out, bias, y, r):
-        add = code.load(bias)
+    def down(out):
+        return transform_back(code, matrix, [code.load(code.add(out, one)) for one in steps])
 
-        def down(_, out, half):
-            columns = [code.load(code.add(out, one)) for one in steps]
-            for i, one in enumerate(transform_back(code, matrix, columns)):
+    def tile(out, add, leave):
+        """Transform a tile; ``leave(i, rows)`` gets ``size`` rows of m sums from row i on."""
+        if held:
+            columns = [down(code.add(out, code.mul(out_plane, j))) for j in range(s)]
+            for i in range(0, m, size):
+                halves = [[one[i + k] for one in columns] for k in range(size)]
+                leave(i, [[one + add for one in transform_back(code, matrix, h)] for h in halves])
+            return
+
+        def store_half(_, out, half):
+            for i, one in enumerate(down(out)):
                 code.store(one, half, i * s * CELL)
             return [code.add(out, out_plane), code.add(half, CELL)]
 
-        def across(_, half, line):
-            columns = [code.load(half, j * CELL) for j in range(s)]
-            for j, one in enumerate(transform_back(code, matrix, columns)):
-                code.store(one + add, line, j * CELL)
-            return [code.add(half, s * CELL), code.add(line, line_row)]
+        def load_half(i, half):
+            halves = [[code.load(half, (k * s + j) * CELL) for j in range(s)] for k in range(size)]
+            rows = [[one + add for one in transform_back(code, matrix, h)] for h in halves]
+            leave(code.mul(i, size), rows)
+            return [code.add(half, size * s * CELL)]
 
-        def tile(_, out, line):
-            code.loop(s, [out, half], down)
-            code.loop(m, [half, line], across)
+        code.loop(s, [out, half], store_half)
+        code.loop(m // size, [half], load_half)
+
+    def whole(out, add, y, r):
+        """Fill tiles that are there with all their cells."""
+
+        def one_tile(_, out, y, r):
+            def leave(i, rows):
+                y_line = code.add(y, code.mul(y_row, i if size == 1 else halved(i)))
+                r_line = code.add(r, code.mul(r_row, i))
+                for j in range(0, m, size):
+                    values = [one for row in rows for one in row[j : j + size]]
+                    value = finish(values, code.add(r_line, j * CELL))
+                    code.store(value, y_line, j // size * CELL)
+
+            tile(out, add, leave)
+            return [code.add(out, CELL), code.add(y, m // size * CELL), code.add(r, m * CELL)]
+
+        code.loop(tiles, [out, y, r], one_tile)
+
+    def halved(i):
+        return i // 2 if isinstance(i, int) else code.builder.ashr(i, code.integer(1))
+
+    def part(out, add, y, r):
+        """Fill lines from tiles, and y from what of the lines is there."""
+
+        def one_tile(_, out, line):
+            def leave(i, rows):
+                for k, row in enumerate(rows):
+                    to = code.add(line, code.mul(line_row, code.add(i, k)))
+                    for j, one in enumerate(row):
+                        code.store(one, to, j * CELL)
+
+            tile(out, add, leave)
             return [code.add(out, CELL), code.add(line, m * CELL)]
 
         def over_cols(_, line, y, r):
-            values = []
-            for i in range(size):
-                for j in range(size):
-                    at = code.add(line, code.add(code.mul(line_row, i), j * CELL))
-                    other = code.add(r, code.add(code.mul(r_row, i), j * CELL))
-                    values.append(finish(code.load(at), other))
-            while len(values) > 1:
-                values = [code.maximum(values[0], values[1]), *values[2:]]
-            code.store(values[0], y)
+            values = [
+                code.load(code.add(line, code.mul(line_row, i)), j * CELL)
+                for i in range(size)
+                for j in range(size)
+            ]
+            code.store(finish(values, r), y)
             return [code.add(line, size * CELL), code.add(y, CELL), code.add(r, size * CELL)]
 
         def over_rows(_, line, y, r):
-            code.loop(wide, [line, y, r], over_cols)
+            code.loop(halved(cols) if size == 2 else cols, [line, y, r], over_cols)
             return [
                 code.add(line, code.mul(line_row, size)),
                 code.add(y, y_row),
                 code.add(r, code.mul(r_row, size)),
             ]
 
-        code.loop(tiles, [out, lines], tile)
-        code.loop(high, [lines, y, r], over_rows)
-        return [
-            code.add(out, out_block),
-            code.add(bias, CELL),
-            code.add(y, y_plane),
-            code.add(r, r_plane),
-        ]
+        code.loop(tiles, [out, lines], one_tile)
+        code.loop(halved(rows) if size == 2 else rows, [lines, y, r], over_rows)
 
-    high = code.builder.ashr(rows, code.integer(size - 1))
-    wide = code.builder.ashr(cols, code.integer(size - 1))
+    def over_filters(_, out, bias, y, r):
+        add = code.load(bias)
+        with code.builder.if_else(all_there) as (then, otherwise):
+            with then:
+                whole(out, add, y, r)
+            with otherwise:
+                part(out, add, y, r)
+        moved = zip((out, bias, y, r), (out_block, CELL, y_plane, r_plane), strict=True)
+        return [code.add(one, step) for one, step in moved]
+
+    full = code.builder.icmp_signed("==", rows, code.integer(m))
+    wide = code.builder.icmp_signed("==", cols, code.mul(tiles, m))
+    all_there = code.builder.and_(full, wide)
     code.loop(filters, [out, bias, y, r], over_filters)
     code.end()
 
