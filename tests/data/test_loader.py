@@ -112,13 +112,14 @@ def test_no_more_is_made_than_asked_for(coloured, made):
     assert len(made) <= 9
 
 
-def test_what_goes_wrong_in_a_thread_is_raised(coloured):
+def test_what_goes_wrong_in_a_thread_is_raised(coloured, tmp_path):
     before = threading.active_count()
     loader = Loader(coloured, ALL, seed=1, batch=3, size=NET)
     next(loader)
+    damaged = tmp_path / "damaged"
     for path in coloured.paths:
-        with open(path, "wb") as file:
-            file.write(b"no picture")
+        damaged.write_bytes(b"no picture")
+        damaged.replace(path)  # at once: a file opened to be written is empty for a moment
     with pytest.raises(DataError, match="is not a picture"):
         for _ in range(9):
             next(loader)
