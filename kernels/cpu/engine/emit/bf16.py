@@ -113,6 +113,8 @@ def correlate(
         def pairs(_, x, x2, w, *taken):
             taken = list(taken)
             for k in range(unroll):
+                if k:
+                    code.fence()  # else LLVM loads all that it can at once, and spills
                 weights = [_pairs(code, w, side * SIDE + k * CELL) for side in range(sides)]
                 for p in range(units * cells):
                     base = x2 if p >= cells else x
