@@ -18,7 +18,7 @@ from .decode import DECODE, Candidates, suppress, to_detections
 from .detections import Detections
 from .errors import DarkpyError, DeviceError, NetworkError, WeightsError
 from .network import Network, Node
-from .plan import Plan, compile, flops
+from .plan import Plan, compile, flops, require
 from .run import Tape
 from .weights import Params, read_weights
 
@@ -34,6 +34,7 @@ def load(
     *,
     strict: bool = False,
     threads: int | None = None,
+    precision: str = "fp32",
 ) -> Detector:
     """Read a network and its weights, ready to detect.
 
@@ -43,6 +44,7 @@ def load(
     device   "auto" or "cpu"; "reference" runs the plain array code that defines each kernel
     strict   make errors of warnings about the .cfg, as of a key that is not known
     threads  that share the work on one picture; None takes what the process may use
+    precision  "fp32"; or "bf16": numbers of 16 bits, sums of 32, on processors that have them
 
     Raises CfgError, NetworkError, WeightsError or DeviceError; each says where and why.
     """
@@ -52,14 +54,14 @@ def load(
     else:
         params = read_weights(network, weights, whole=True)
     known = read_names(names) if isinstance(names, (str, Path)) else tuple(names or ())
-    return Detector(network, params, known, device, threads=threads)
+    return Detector(network, params, known, device, threads=threads, precision=precision)
 
 
 class Detector:
     """A network with its parameters on a device.
 
     Attributes: ``network``, ``params`` (one dict of arrays a node), ``names``, ``device``,
-    ``letter_box`` (what [net] says), ``classes`` (0 if the network detects nothing).
+    ``precision``, ``letter_box`` (what [net] says), ``classes`` (0 if the network detects nothing).
     Several threads may use one Detector at once.
     """
 
@@ -71,6 +73,7 @@ class Detector:
         device: str = "auto",
         *,
         threads: int | None = None,
+        precision: str = "fp32",
     ) -> None:
         if len(params) != len(network.nodes):
             raise WeightsError(
@@ -82,6 +85,10 @@ class Detector:
         self.device = "cpu" if device == "auto" else device
         if self.device not in ("cpu", "reference"):
             raise DeviceError(f"device {device!r}: expected 'auto', 'cpu' or 'reference'")
+        require(precision)
+        if precision != "fp32" and self.device != "cpu":
+            raise DeviceError(f"precision {precision!r}: expected device 'cpu'; got {device!r}")
+        self.precision = precision
         self.letter_box = network.options.letter_box
         self.ops: Any = kernels.ops(self.device)
         self.tape = Tape(network, params, self.ops)
@@ -192,16 +199,20 @@ class Detector:
         """Whether `forward` runs a plan.
 
         A network of less than `PLAN_FROM` operations a picture does not: making the code of a plan,
-        once a machine, would take longer than a great many of its pictures.
+        once a machine, would take longer than a great many of its pictures. There is bf16 in plans
+        alone.
         """
-        return self.device == "cpu" and flops(self.network) >= PLAN_FROM
+        large = self.precision != "fp32" or flops(self.network) >= PLAN_FROM
+        return self.device == "cpu" and large
 
     @property
     def plan(self) -> Plan:
         """The plan of this network for one picture; made when it is first asked for."""
         with self._turn:
             if self._plan is None:
-                self._plan = compile(self.network, self.params, threads=self.threads)
+                self._plan = compile(
+                    self.network, self.params, threads=self.threads, precision=self.precision
+                )
             return self._plan
 
     def activations(self, x: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:

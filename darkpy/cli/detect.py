@@ -17,7 +17,7 @@ import click
 from ..cfg import names_of, read_data
 from ..errors import ImageError
 from ..files import make_folder, replacing, write_text
-from .options import Command, Share, dont_show, flag, gpu_index, strict
+from .options import Command, Share, dont_show, flag, gpu_index, precision, strict
 
 if TYPE_CHECKING:
     from ..decode import Candidates
@@ -43,6 +43,7 @@ LEAST_WRITTEN = 0.005  # detection_to_json leaves out what is less probable
 )
 @flag("-save", type=click.Path(file_okay=False), help="Save every drawn picture into this folder.")
 @strict
+@precision
 @dont_show
 @gpu_index
 def test(
@@ -58,6 +59,7 @@ def test(
     letter_box: bool,
     save: str | None,
     strict: bool,
+    precision: str,
     dont_show: bool,
     i: int | None,
 ) -> int:
@@ -69,7 +71,7 @@ def test(
     from ..detect import load
 
     names = names_of(read_data(data, strict))
-    detector = load(cfg, weights, names, strict=strict)
+    detector = load(cfg, weights, names, strict=strict, precision=precision)
     check_names(detector, names, data)
     boxed = letter_box or detector.letter_box
     drawings = Drawings(save, window=not dont_show)

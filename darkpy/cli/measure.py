@@ -11,7 +11,7 @@ import click
 from ..cfg import Data, names_of, read_data
 from ..errors import CfgError, DataError, NetworkError
 from .detect import LAYER_TYPES
-from .options import Command, Share, dont_show, flag, gpu_index, strict
+from .options import Command, Share, dont_show, flag, gpu_index, precision, strict
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -24,7 +24,13 @@ PIXELS = click.IntRange(1, 1_000_000)  # the side of a network's input
 
 def network_arguments(command: Callable[..., int]) -> Callable[..., int]:
     """Declare DATA CFG WEIGHTS, and the flags that darknet accepts everywhere."""
-    for one in (gpu_index, dont_show, strict, flag("-ext_output", is_flag=True, hidden=True)):
+    for one in (
+        gpu_index,
+        dont_show,
+        precision,
+        strict,
+        flag("-ext_output", is_flag=True, hidden=True),
+    ):
         command = one(command)
     for name in ("weights", "cfg", "data"):
         command = click.argument(name)(command)
@@ -58,6 +64,7 @@ def map_(
     coco: bool,
     letter_box: bool,
     strict: bool,
+    precision: str,
     **settings: Any,
 ) -> int:
     """Measure the mean average precision on the pictures that `valid =` in DATA lists.
@@ -73,7 +80,7 @@ def map_(
 
         require()
     paths = read_list(_list_of(options, "valid"))
-    detector = _load(options, cfg, weights, strict)
+    detector = _load(options, cfg, weights, strict, precision)
     truths = read_truths(paths, detector.classes)
     pictures = _pictures(detector, paths, letter_box)
     if coco:
@@ -140,6 +147,7 @@ def valid(
     out: str | None,
     letter_box: bool,
     strict: bool,
+    precision: str,
     **ignored: Any,
 ) -> int:
     """Write detections for a judge: `eval =` in DATA says which (voc, coco, imagenet, bdd, kitti).
@@ -152,7 +160,7 @@ def valid(
 
     options = read_data(data, strict)
     paths = read_list(_list_of(options, "valid"))
-    detector = _load(options, cfg, weights, strict)
+    detector = _load(options, cfg, weights, strict, precision)
     pictures = _pictures(detector, paths, letter_box)
     folder = options.results or "results"
     _show_heads(pictures)
@@ -164,7 +172,7 @@ def valid(
 
 @click.command(cls=Command)
 @network_arguments
-def recall(data: str, cfg: str, weights: str, strict: bool, **ignored: Any) -> int:
+def recall(data: str, cfg: str, weights: str, strict: bool, precision: str, **ignored: Any) -> int:
     """Measure how many objects any box covers, whatever its class; the last line is the result.
 
     As in darknet, each picture's line goes to standard error, and pictures are never letterboxed.
@@ -177,7 +185,8 @@ def recall(data: str, cfg: str, weights: str, strict: bool, **ignored: Any) -> i
 
     paths = read_list(_list_of(read_data(data, strict), "valid"))
     truths = read_truths(paths)
-    pictures = Pictures(load(cfg, weights, strict=strict), paths, letter_box=False)
+    detector = load(cfg, weights, strict=strict, precision=precision)
+    pictures = Pictures(detector, paths, letter_box=False)
     counts = Recall()
     for seen in pictures:
         found = pictures.boxes(seen, THRESH, 0)
@@ -257,12 +266,12 @@ def _list_of(options: Data, key: str) -> str:
     return path
 
 
-def _load(options: Data, cfg: str, weights: str, strict: bool) -> Detector:
+def _load(options: Data, cfg: str, weights: str, strict: bool, precision: str) -> Detector:
     """Load the network, whose classes must be as many as the names."""
     from ..detect import load
 
     names = names_of(options)
-    detector = load(cfg, weights, names, strict=strict)
+    detector = load(cfg, weights, names, strict=strict, precision=precision)
     if not detector.classes:
         raise NetworkError(f"{cfg}: has no detection head; there is nothing to measure")
     if options.map:

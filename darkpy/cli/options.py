@@ -80,6 +80,13 @@ gpu_index = flag(
     help="GPU to use, or -1 for none; this version runs on the CPU.",
 )
 dont_show = flag("-dont_show", is_flag=True, help="Open no window.")
+precision = click.option(
+    "--precision",
+    type=click.Choice(("fp32", "bf16")),
+    default="fp32",
+    show_default=True,
+    help="Of maps and weights; bf16 takes a processor with AVX512-BF16.",
+)
 strict = click.option(
     "--strict", is_flag=True, help="Make errors of warnings, as of a key that is not known."
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..kernels.cpu.engine import depthwise, direct, first, packing, winograd
+import numpy as np
+
+from ..kernels.cpu.engine import bf16, depthwise, direct, first, packing, winograd
 from ..kernels.cpu.engine.records import Map, Row
 from .trace import Op
 
@@ -35,6 +37,7 @@ class Geometry:
     x, y     shapes (n, c, h, w), y before a pool
     planar   x is planar
     pool     y is pooled, two by two, on the way out
+    half     computed with bf16: x is, or y
     """
 
     w_shape: tuple[int, ...]
@@ -47,6 +50,7 @@ class Geometry:
     planar: bool = False
     pool: bool = False
     turned: bool = False
+    half: bool = False
 
     @property
     def size(self) -> int:
@@ -86,11 +90,14 @@ def geometry(op: Op) -> Geometry:
         planar=x.root.planar,
         pool=n["pool"],
         turned=turned,
+        half=any(one.root.half for one in (x, op.output)),
     )
 
 
 def choose(g: Geometry, threads: int, strict: bool = False) -> Choice:
     """Return the algorithm that is taken without measuring."""
+    if g.half:
+        return Choice("bf16")
     if g.planar:
         return Choice("first")
     if g.groups == g.x[1] == g.y[1] and g.groups > 1:
@@ -110,7 +117,9 @@ def winograd_choice(g: Geometry, threads: int, strict: bool) -> Choice:
 def packed_shape(choice: Choice, g: Geometry) -> tuple[int, ...]:
     """Return the shape of the packed weights."""
     found: tuple[int, ...]
-    if choice.name == "first":
+    if choice.name == "bf16":
+        found = bf16.packed_shape(g.w_shape, planar=g.planar)
+    elif choice.name == "first":
         found = first.packed_shape(g.w_shape)
     elif choice.name == "depthwise":
         found = depthwise.packed_shape(g.w_shape)
@@ -123,10 +132,18 @@ def packed_shape(choice: Choice, g: Geometry) -> tuple[int, ...]:
     return found
 
 
+def empty(choice: Choice, g: Geometry) -> Any:
+    """Return the array that packed weights go into: zeros, float32, or uint16 for bf16."""
+    kind = np.uint16 if choice.name == "bf16" else np.float32
+    return packing.aligned(packed_shape(choice, g), kind)
+
+
 def pack(choice: Choice, g: Geometry, w: int, packed: Any) -> list[Row]:
     """Return the rows that pack weights at the address w."""
     found: list[Row]
-    if choice.name == "first":
+    if choice.name == "bf16":
+        found = bf16.pack(w, packed, shape=g.w_shape, planar=g.planar)
+    elif choice.name == "first":
         found = first.pack(w, packed, shape=g.w_shape)
     elif choice.name == "depthwise":
         found = depthwise.pack(w, packed, shape=g.w_shape, turned=g.turned)
@@ -158,7 +175,9 @@ def rows(
     if choice.name == "winograd":
         return list(winograd.conv2d(x, y, packed, bias, **dict(choice.options), **tail))
     tail |= {"size": g.size, "stride": g.stride, "padding": g.padding, "dilation": g.dilation}
-    if choice.name == "first":
+    if choice.name == "bf16":
+        found = bf16.conv2d(x, y, packed, bias, **tail)
+    elif choice.name == "first":
         found = first.conv2d(x, y, packed, bias, **tail)
     elif choice.name == "depthwise":
         found = depthwise.conv2d(x, y, packed, bias, **tail)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..kernels.cpu.engine import elementwise, head, layout, pool
+from ..kernels.cpu.engine import bf16, elementwise, head, layout, pool
 from ..kernels.cpu.engine import upsample as up
 from ..kernels.cpu.engine.records import Map, Row
 from . import convolve
@@ -35,7 +35,8 @@ class Lowering:
 
 def lowering(op: Op) -> Lowering | None:
     """Return how the engine computes an op, or None."""
-    found = LOWERINGS.get(op.kind)
+    halves = any(one.root.half for one in (*op.inputs, *op.outputs))
+    found = (HALVES if halves else LOWERINGS).get(op.kind)
     return found if found and found.able(op) else None
 
 
@@ -121,6 +122,22 @@ LOWERINGS: dict[str, Lowering] = {
     ),
     "to_blocked": Lowering(lambda op, x, y: layout.to_blocked(x, y), reads=True),
     "to_planar": Lowering(lambda op, x, y: layout.to_planar(x, y), writes=True),
+}
+
+HALVES: dict[str, Lowering] = {  # on bf16
+    "convolve": Lowering(_convolve, able=lambda op: _maps(op) and op.numbers["groups"] == 1),
+    "copy": LOWERINGS["copy"],
+    "add": Lowering(
+        lambda op, *maps: bf16.add(*maps, **_activation(op)),
+        able=lambda op: _same(op) and len(op.inputs) == 2,
+    ),
+    "maxpool": Lowering(lambda op, x, y: bf16.maxpool(x, y, **op.numbers), able=_flat),
+    "upsample": Lowering(
+        lambda op, x, y: up.upsample(x, y, **op.numbers),
+        able=lambda op: _flat(op) and op.numbers["scale"] == 1,
+    ),
+    "round": Lowering(lambda op, x, y: bf16.convert(x, y)),
+    "widen": Lowering(lambda op, x, y: bf16.convert(x, y)),
 }
 
 

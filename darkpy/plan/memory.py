@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from .trace import Program, Value
 
 BLOCK = 16
-LINE = 64  # bytes of a cache line
+BLOCKS = {"planar": 1, "blocked": BLOCK, "bf16": 2 * BLOCK}  # channels side by side
+LINE = 64  # bytes of a cache line, and of a cell of a block
 PAGE = 4096  # planes a multiple of it apart meet in the same sets of the cache
 
 
@@ -89,12 +90,12 @@ def strides(
         return size, 0, 0, 0, border
     n, c, h, w = root.shape
     top, left, bottom, right = border
-    block = 1 if root.planar else BLOCK
+    block = BLOCKS[root.layout]
     if root.planar and any(border):
         left = -(-left // BLOCK) * BLOCK  # so that rows begin at a multiple of 64 bytes
         right = -(w + right) % BLOCK + right
         border = (top, left, bottom, right)
-    row = (w + left + right) * 4 * block
+    row = (w + left + right) * (4 if root.planar else LINE)
     plane = (h + top + bottom) * row
     if block > 1 and plane % PAGE == 0:
         plane += LINE

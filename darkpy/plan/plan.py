@@ -18,6 +18,7 @@ from ..kernels.cpu.engine import elementwise, store, team
 from ..kernels.cpu.engine.records import Kernel, Map, Packed, Row, Shared
 from ..network import Network
 from . import convolve, lower, memory
+from .bf16 import narrow, require
 from .fused import MEANING
 from .passes import PASSES, Pass
 from .trace import Draw, Op, Program, Value, trace
@@ -140,10 +141,9 @@ class Plan:
         if scale is not None:
             w = w * scale[:, None, None, None]
         w = np.ascontiguousarray(w, np.float32)
-        packed = aligned(4 * math.prod(convolve.packed_shape(op.choice, g))).view(np.float32)
-        packed = packed.reshape(convolve.packed_shape(op.choice, g))
+        packed = convolve.empty(op.choice, g)
         self._table(convolve.pack(op.choice, g, w.ctypes.data, packed))()
-        block = memory.BLOCK
+        block = memory.BLOCKS["bf16"]
         biases = aligned(4 * block * -(-g.y[1] // block)).view(np.float32)
         if bias is not None:
             biases[: len(bias)] = bias
@@ -222,12 +222,12 @@ class Plan:
     def map(self, value: Value) -> Map:
         """Return where a Value lies."""
         root, place = value.root, self.places[value.root]
-        block = 1 if root.planar else memory.BLOCK
+        block, size = memory.BLOCKS[root.layout], 2 if root.half else 4
         top, left, _, _ = place.border
-        address = self._arena.ctypes.data + place.offset + top * place.row + left * 4 * block
+        address = self._arena.ctypes.data + place.offset + top * place.row + left * size * block
         address += value.channel // block * place.plane
-        n, c, h, w = value.shape
-        return Map(address, n, c, h, w, block, place.image, place.plane, place.row, place.border)
+        strides = (place.image, place.plane, place.row)
+        return Map(address, *value.shape, block, *strides, place.border, size)
 
     def _view(self, value: Value) -> Floats:
         """Return a planar Value as an array of numpy that shows the arena."""
@@ -248,15 +248,21 @@ def compile(
     batch: int = 1,
     threads: int | None = None,
     passes: Sequence[Pass] = PASSES,
+    precision: str = "fp32",
 ) -> Plan:
     """Return a plan of a network's inference.
 
     params   one dict of float32 arrays a node; the plan keeps packed copies of its own
     batch    pictures of a call
     threads  that share the work; None takes what the machine has
+    precision  "fp32"; or "bf16" for maps and weights of 16 bits with sums of float32, which takes
+             a processor with AVX512-BF16 or AMX
+
+    Raises DeviceError for a precision that there is not, or not on this processor.
     """
+    require(precision)
     program = trace(network, params, batch)
-    for one in passes:
+    for one in (*passes, narrow) if precision == "bf16" else passes:
         one(program)
     return Plan(program, threads or team.most())
 

@@ -18,7 +18,7 @@ class Line:
     node          the layer of the .cfg that asked for it, as "12 [convolutional]"
     kind, how     the op, and the algorithm; "eager" where no kernel of the engine computes it
     shape         of what it gives, (n, c, h, w)
-    layout        "blocked" or "planar", of the same
+    layout        "blocked", "planar" or "bf16", of the same
     mflop         million floating point operations of the direct way; 0 for all but convolutions
     bytes         that it reads and writes at least, weights in the form that it uses included
     milliseconds  median of all runs; nan if it was not timed
@@ -45,7 +45,7 @@ def _line(plan: Plan, index: int, step: Step, times: NDArray[np.float64] | None)
     node = plan.program.network.nodes[op.node]
     y = op.outputs[0]
     convolves = op.kind == "convolve"
-    touched = sum(4 * one.size for one in (*op.inputs, *op.outputs))
+    touched = sum(one.bytes for one in (*op.inputs, *op.outputs))
     if convolves and "packed" in op.numbers:
         touched += op.numbers["packed"][0].nbytes
     return Line(
@@ -53,7 +53,7 @@ def _line(plan: Plan, index: int, step: Step, times: NDArray[np.float64] | None)
         op.kind,
         "eager" if step.call else str(op.choice or "engine"),
         y.shape,
-        "planar" if y.root.planar else "blocked",
+        y.layout,
         convolve.geometry(op).flops / 1e6 if convolves else 0.0,
         touched,
         float("nan") if times is None else float(times[index]),

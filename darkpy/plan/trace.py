@@ -28,13 +28,14 @@ class Value:
     shape   (n, c, h, w) of a map, or what the op gives
     start   the first channel within ``base``
     planar  whether it is laid out as numpy has it; otherwise in blocks of 16 channels
+    half    whether it is of bf16, in blocks of 32 channels
     """
 
     shape: Shape
     base: Value | None = None
     start: int = 0
     planar: bool = True
-    dtype: Any = np.float32
+    half: bool = False
 
     @property
     def root(self) -> Value:
@@ -45,6 +46,17 @@ class Value:
     def channel(self) -> int:
         """Its first channel within the root."""
         return 0 if self.base is None else self.start + self.base.channel
+
+    @property
+    def layout(self) -> str:
+        """How it lies: "planar", "blocked" or "bf16"."""
+        root = self.root
+        return "bf16" if root.half else "planar" if root.planar else "blocked"
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of its elements."""
+        return self.size * (2 if self.root.half else 4)
 
     @property
     def ndim(self) -> int:

@@ -11,6 +11,7 @@ import pytest
 from darkpy.cli import main
 from darkpy.cli.detect import JsonFile
 from darkpy.decode import Candidates
+from darkpy.kernels.cpu.engine import bf16
 from tests.tiny import write_model, write_picture
 
 
@@ -179,12 +180,31 @@ def test_names_that_begin_with_dont_show_are_hidden(folder, darkpy):
         (("tiny.data", "tiny.cfg"), "Missing argument 'WEIGHTS'"),
         ((*MODEL, "a.png", "-tresh", "3"), "No such option"),
         ((*MODEL, "a.png", "-thresh", "3"), "-thresh"),
+        ((*MODEL, "a.png", "--precision", "fp8"), "'fp8' is not one of 'fp32', 'bf16'"),
     ],
 )
 def test_bad_input_ends_with_2_and_one_message(folder, darkpy, words, message):
     code, _, err = darkpy("detector", "test", *words)
     assert code == 2
     assert message in err and "Traceback" not in err
+
+
+def test_a_precision_that_the_processor_lacks_ends_with_2(folder, darkpy, monkeypatch):
+    monkeypatch.setattr(bf16, "available", lambda: None)
+    code, out, err = darkpy("detector", "test", *MODEL, "a.png", "--precision", "bf16")
+    assert code == 2 and out == ""
+    assert "error: precision 'bf16': expected a processor with AVX512-BF16" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif(bf16.available() is None, reason="no bf16 on this processor")
+def test_bf16_detects_the_same(folder, darkpy):
+    words = ("detector", "test", *MODEL, "a.png", "-thresh", ".1", "-dont_show")
+    found = [
+        {line.split(":")[0] for line in darkpy(*words, *more)[1].splitlines()[2:]}
+        for more in ((), ("--precision", "bf16"))
+    ]
+    assert found[0] == found[1] != set()
 
 
 def test_an_unknown_command_names_the_nearest(darkpy):

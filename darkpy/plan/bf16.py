@@ -1,0 +1,95 @@
+"""Plans that compute with bf16: maps and weights of 16 bits, sums and heads of float32."""
+
+from __future__ import annotations
+
+from ..errors import DeviceError, nearest
+from ..kernels.cpu.engine import bf16, target
+from .lower import HALVES
+from .trace import Op, Program, Value
+
+PRECISIONS = ("fp32", "bf16")
+VECTORS = ("avx512bf16", "amx-bf16", "avx512f", "avx2", "avx", "sse4.2", "neon")
+
+
+def require(precision: str) -> None:
+    """Raise DeviceError for a precision that there is not, or not on this processor."""
+    if precision not in PRECISIONS:
+        hint = nearest(str(precision), PRECISIONS)
+        raise DeviceError(f"precision {precision!r}: expected 'fp32' or 'bf16'{hint}")
+    if precision == "bf16" and bf16.available() is None:
+        host = target.host()
+        has = [name for name in VECTORS if f"+{name}" in host.features.split(",")]
+        raise DeviceError(
+            f"precision 'bf16': expected a processor with AVX512-BF16; this one, {host.cpu}, has "
+            f"{', '.join(has) or 'no vector instructions that are known'}; use precision 'fp32'"
+        )
+
+
+def narrow(program: Program) -> None:
+    """Lay blocked maps out as bf16 where an op that writes them, and one that reads them, can.
+
+    Maps that others read or write are converted. A convolution writes float32 itself, but for what
+    it pools or adds to.
+    """
+    for root in _roots(program):
+        root.half = True
+    ops: list[Op] = []
+    converted: dict[tuple[int, bool], Value] = {}
+    for op in program.ops:
+        half = _halves(op)
+        for i, one in enumerate(op.args):
+            if isinstance(one, Value) and not one.root.planar and one.root.half != half:
+                key = (id(one), half)
+                if key not in converted:
+                    converted[key] = _like(one, half)
+                    ops.append(_conversion(one, converted[key], op.node))
+                op.args[i] = converted[key]
+        ops.append(op)
+        for i, one in enumerate(op.outputs):
+            if not one.root.planar and one.root.half != half and not (half and _widens(op)):
+                op.outputs[i] = _like(one, half)
+                ops.append(_conversion(op.outputs[i], one, op.node))
+    program.ops = ops
+
+
+def _roots(program: Program) -> list[Value]:
+    """Return the blocked maps that are to be bf16: all their parts are whole blocks of 32."""
+    values = list(program.values())
+    uneven = {id(one.root) for one in values if one.channel % bf16.BLOCK}
+    able = [op for op in program.ops if _able(op)]
+    written = {id(one.root) for op in able for one in op.outputs}
+    read = {id(one.root) for op in able for one in op.inputs}
+    wanted = (written & read) - uneven
+    return [one for one in values if one.base is None and not one.planar and id(one) in wanted]
+
+
+def _able(op: Op) -> bool:
+    """Return whether there is a kernel for an op on bf16."""
+    found = HALVES.get(op.kind)
+    if found is None or not found.able(op):
+        return False
+    return not op.inputs[0].root.planar or (
+        op.kind == "convolve"
+        and op.inputs[0].shape[1] <= bf16.NARROW
+        and op.numbers["dilation"] == 1
+    )
+
+
+def _halves(op: Op) -> bool:
+    """Return whether an op is to compute with bf16."""
+    if not _able(op):
+        return False
+    return op.output.root.half or (op.kind == "convolve" and not op.inputs[0].root.planar)
+
+
+def _widens(op: Op) -> bool:
+    """Return whether an op on bf16 writes float32 as well."""
+    return op.kind == "convolve" and op.numbers["residual"] == "none" and not op.numbers["pool"]
+
+
+def _like(value: Value, half: bool) -> Value:
+    return Value(value.shape, planar=False, half=half)
+
+
+def _conversion(value: Value, to: Value, node: int) -> Op:
+    return Op("round" if to.root.half else "widen", [value], {}, [to], node)
