@@ -120,6 +120,7 @@ LOWERINGS: dict[str, Lowering] = {
     "gaussian_yolo": Lowering(
         lambda op, x, y: head.gaussian_yolo(x, y, **op.numbers), writes=True, able=_flat
     ),
+    "take": Lowering(lambda op, y: layout.take(op.numbers["name"], y), writes=True),
     "to_blocked": Lowering(lambda op, x, y: layout.to_blocked(x, y), reads=True),
     "to_planar": Lowering(lambda op, x, y: layout.to_planar(x, y), writes=True),
 }

@@ -63,8 +63,6 @@ def lifetimes(program: Program) -> dict[Value, tuple[int, int]]:
     for value in program.outputs.values():
         first, _ = lives.get(value.root, (-1, -1))
         lives[value.root] = (first, end)
-    for value in program.inputs.values():  # to the end: what is around them stays zero
-        lives[value.root] = (-1, end)
     return lives
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..errors import NetworkError
 from ..kernels.cpu.engine import elementwise, store, team
-from ..kernels.cpu.engine.records import Kernel, Map, Packed, Row, Shared
+from ..kernels.cpu.engine.records import Given, Kernel, Map, Packed, Row, Shared
 from ..network import Network
 from . import convolve, lower, memory
 from .bf16 import narrow, require
@@ -42,12 +42,16 @@ class Step:
 class Plan:
     """A program bound to memory and kernels.
 
+    A run relies on nothing that the arena held before: it writes whatever it reads, zeros around
+    maps included. So a map may lie where any other lay that is read no more.
+
     Attributes: ``program``, ``steps``, ``threads``, ``arena`` (bytes of all maps together).
     Several threads may call one plan; they take turns.
     """
 
     def __init__(self, program: Program, threads: int) -> None:
         self.program = program
+        take(program)
         self.threads = threads
         self.places, size = memory.place(program)
         self._arena = aligned(size)
@@ -55,13 +59,13 @@ class Plan:
         self._turn = threading.RLock()
         self._eager: Any = None
         self._bordered: set[Value] = set()
+        self._given: list[tuple[NDArray[np.int64], int, Any]] = []  # where addresses go, by name
         self._tables_timed: list[tuple[Any, list[int]]] | None = None
         self.steps = [self._bind(op) for op in program.ops]
         self._forward = self._tables([step for step in self.steps if not step.op.back])
         self._backward = self._tables([step for step in self.steps if step.op.back])
         self.rng: np.random.Generator | None = None  # of what is drawn in a step of training
         self._outputs = {name: self._view(value) for name, value in program.outputs.items()}
-        self._inputs = {name: self._view(value) for name, value in program.inputs.items()}
 
     def __call__(self, images: Floats) -> dict[Any, Floats]:
         """Return the outputs, by the index of each head, for images (batch, c, h, w) float32."""
@@ -82,28 +86,42 @@ class Plan:
 
         For one thread: the next call overwrites what is returned.
         """
-        for name, array in inputs.items():
-            view = self._inputs[name]
-            if array.shape != view.shape:
-                raise NetworkError(f"expected an input of shape {view.shape}; got {array.shape}")
-            view[...] = array
+        held = self._hand(inputs)
         with np.errstate(all="ignore"):  # numbers that overflow are inf, as in C
             for part in self._backward if back else self._forward:
                 part()
+        del held  # it was read until here
         return self._outputs
+
+    def _hand(self, inputs: Mapping[Any, Floats]) -> dict[Any, Floats]:
+        """Let rows read inputs where they lie; return arrays to keep as long as rows run."""
+        held: dict[Any, Floats] = {}
+        for name, array in inputs.items():
+            shape = self.program.inputs[name].shape
+            if array.shape != shape:
+                raise NetworkError(f"expected an input of shape {shape}; got {array.shape}")
+            held[name] = np.ascontiguousarray(array, np.float32)
+        for args, at, name in self._given:
+            if name in held:
+                args[at] = held[name].ctypes.data
+        return held
 
     def times(self) -> NDArray[np.float64]:
         """Run the way forward once; return the milliseconds of each step, (steps,)."""
         found = np.zeros(len(self.steps))
         crew = team.team(self.threads)
+        blank = {k: np.zeros(one.shape, np.float32) for k, one in self.program.inputs.items()}
         with self._turn, np.errstate(all="ignore"):
-            for table, owners in self._timed():
+            timed = self._timed()
+            held = self._hand(blank)
+            for table, owners in timed:
                 if table is None:
                     start = time.perf_counter()
                     self.steps[owners[0]].call()  # type: ignore[misc]
                     found[owners[0]] += 1e3 * (time.perf_counter() - start)
                 else:
                     np.add.at(found, owners, crew.run(table, times=True) / 1e3)
+            del held
         return found
 
     def _timed(self) -> list[tuple[Any, list[int]]]:
@@ -211,12 +229,18 @@ class Plan:
                 return int(known[one])
             if isinstance(one, Packed):
                 return int(one.array.ctypes.data)
+            if isinstance(one, Given):
+                return 0
             if isinstance(one, Shared):
                 return int(shared.ctypes.data) + int(one.offset)
             return int(one)
 
         table = team.Table(rows, self.threads, resolve)
         table.kept = (rows, shared)
+        named = [one for row in rows for one in row.args]
+        self._given += [
+            (table.args, i, o.name) for i, o in enumerate(named) if isinstance(o, Given)
+        ]
         return table
 
     def map(self, value: Value) -> Map:
@@ -265,6 +289,20 @@ def compile(
     for one in (*passes, narrow) if precision == "bf16" else passes:
         one(program)
     return Plan(program, threads or team.most())
+
+
+def take(program: Program) -> None:
+    """Begin with ops that copy what a program is given to maps of its own."""
+    for name, value in program.inputs.items():
+        readers = program.readers(value)
+        if not readers:
+            continue
+        own = Value(value.shape)
+        for op in readers:
+            op.args = [own if one is value else one for one in op.args]
+        first = readers[0]
+        copy = Op("take", [], {"name": name}, [own], first.node, back=first.back)
+        program.ops.insert(program.ops.index(first), copy)
 
 
 def flops(network: Network) -> int:

@@ -7,32 +7,17 @@ import pytest
 
 from darkpy import kernels
 from darkpy.errors import NetworkError
-from darkpy.network import Network
 from darkpy.plan import compile
 from darkpy.plan.passes import PASSES
 from darkpy.plan.show import lines, table
 from darkpy.run import Tape
 from tests.conftest import ROOT, SHARED
+from tests.plan import networks
 
 CLOSE = 2e-5  # of the largest output: other orders of sums, and Winograd's way in float32
 FEW = ("shapes", "yolov4-tiny", "yolo-fastest-1.1")
 CFGS = sorted(ROOT.glob("cfg/*.cfg"))
 ORACLES = sorted((SHARED / "oracle" / "forward").glob("*.cfg"))
-
-
-def drawn(path, side=None, batch=1):
-    """Return a network, parameters with statistics that are none of 0 and 1, and pictures."""
-    network = Network.from_cfg(path)
-    if side:
-        network = network.resized(side, side)
-    rng = np.random.default_rng(1)
-    params = network.initial_params(rng)
-    for own in params:
-        for name in set(own) & {"biases", "rolling_mean"}:
-            own[name] += rng.normal(0, 0.1, own[name].shape).astype(np.float32)
-        for name in set(own) & {"scales", "rolling_variance"}:
-            own[name] *= rng.uniform(0.5, 2, own[name].shape).astype(np.float32)
-    return network, params, rng.random((batch, *network.image), np.float32)
 
 
 def require_equal(got, want):
@@ -44,7 +29,7 @@ def require_equal(got, want):
 @pytest.mark.parametrize("count", range(len(PASSES) + 1))
 @pytest.mark.parametrize("name", FEW)
 def test_every_prefix_of_passes_gives_what_the_eager_run_gives(name, count):
-    network, params, x = drawn(ROOT / "cfg" / f"{name}.cfg", 64)
+    network, params, x = networks.read(ROOT / "cfg" / f"{name}.cfg", 64)
     plan = compile(network, params, passes=PASSES[:count], threads=2)
     want = Tape(network, params, kernels.ops("cpu")).forward(x)
     for _ in range(2):  # the second finds the arena as the first left it
@@ -54,7 +39,7 @@ def test_every_prefix_of_passes_gives_what_the_eager_run_gives(name, count):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CFGS, ids=lambda path: path.stem)
 def test_every_network_of_the_zoo_gives_what_the_eager_run_gives(path):
-    network, params, x = drawn(path, 96, batch=2)
+    network, params, x = networks.read(path, 96, batch=2)
     plan = compile(network, params, batch=2, threads=3)
     plan(np.ones_like(x))
     require_equal(plan(x), Tape(network, params, kernels.ops("cpu")).forward(x))
@@ -64,7 +49,7 @@ def test_every_network_of_the_zoo_gives_what_the_eager_run_gives(path):
 @pytest.mark.skipif(not ORACLES, reason="the oracles are not here")
 @pytest.mark.parametrize("path", ORACLES, ids=lambda path: path.stem)
 def test_every_network_of_the_oracles_gives_what_the_eager_run_gives(path):
-    network, params, x = drawn(path)
+    network, params, x = networks.read(path)
     plan = compile(network, params)
     plan(np.ones_like(x))
     require_equal(plan(x), Tape(network, params, kernels.ops("cpu")).forward(x))
@@ -72,7 +57,7 @@ def test_every_network_of_the_oracles_gives_what_the_eager_run_gives(path):
 
 @pytest.mark.parametrize("name", ("yolov3-tiny", "yolov4-tiny", "yolov7-tiny", "yolo-fastest-1.1"))
 def test_nothing_of_a_shipped_network_is_left_to_the_eager_kernels(name):
-    network, params, _ = drawn(ROOT / "cfg" / f"{name}.cfg", 64)
+    network, params, _ = networks.read(ROOT / "cfg" / f"{name}.cfg", 64)
     plan = compile(network, params, threads=1)
     found = lines(plan, runs=1)
     assert not [one for one in found if one.how == "eager"]
@@ -81,7 +66,7 @@ def test_nothing_of_a_shipped_network_is_left_to_the_eager_kernels(name):
 
 
 def test_threads_that_call_one_plan_take_turns():
-    network, params, _ = drawn(ROOT / "cfg" / "shapes.cfg", 64)
+    network, params, _ = networks.read(ROOT / "cfg" / "shapes.cfg", 64)
     plan = compile(network, params, threads=2)
     xs = np.random.default_rng(2).random((8, 1, *network.image), np.float32)
     want = [plan(x) for x in xs]
@@ -101,7 +86,7 @@ def test_threads_that_call_one_plan_take_turns():
 
 
 def test_the_same_bytes_whatever_the_number_of_calls():
-    network, params, x = drawn(ROOT / "cfg" / "yolo-fastest-1.1.cfg", 64)
+    network, params, x = networks.read(ROOT / "cfg" / "yolo-fastest-1.1.cfg", 64)
     plan = compile(network, params, threads=2)
     first = plan(x)
     for _ in range(5):
@@ -110,13 +95,13 @@ def test_the_same_bytes_whatever_the_number_of_calls():
 
 
 def test_an_input_of_another_shape_is_refused():
-    network, params, x = drawn(ROOT / "cfg" / "shapes.cfg", 64)
+    network, params, x = networks.read(ROOT / "cfg" / "shapes.cfg", 64)
     plan = compile(network, params, threads=1)
     with pytest.raises(NetworkError, match=r"expected an input of shape \(1, 3, 64, 64\)"):
         plan(x[:, :, :32])
 
 
 def test_the_arena_holds_less_than_all_maps_together():
-    network, params, _ = drawn(ROOT / "cfg" / "yolov4-tiny.cfg", 64)
+    network, params, _ = networks.read(ROOT / "cfg" / "yolov4-tiny.cfg", 64)
     plan = compile(network, params, threads=1)
     assert plan.arena < sum(place.size for place in plan.places.values()) / 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .elementwise import PART, copy, planes
-from .records import CELL, LANES, Map, Packed, Row, Shared, kernel
+from .records import CELL, LANES, Given, Map, Packed, Row, Shared, kernel
 
 
 def to_blocked(x: Map, y: Map):
@@ -41,6 +41,11 @@ def turn(name, x, y, plane, table=None, **params):
         0 if table is None else Packed(table), 3 * CELL, plane, *lie[0], *lie[1],
     )  # fmt: skip
     return [Row("layout.turn", args, x.n * blocks * bands)]
+
+
+def take(name, y: Map):
+    """Return the rows that fill the planar map y with what a call is given: it has no gaps."""
+    return copy(flat(Given(name), y.n, y.c, y.h, y.w), y)
 
 
 def space_to_depth(x: Map, y: Map, *, stride):

@@ -78,11 +78,17 @@ class Packed(NamedTuple):
     array: object  # a numpy array whose address is a multiple of 64
 
 
+class Given(NamedTuple):
+    """An argument that will be the address of what a call is given under a name."""
+
+    name: object
+
+
 class Row(NamedTuple):
     """One row of the table: run ``driver`` for each of ``tasks``, then wait for all threads.
 
     driver   "file.name": ``drivers/<file>.py`` has the function
-    args     int, Kernel, Shared or Packed; the driver reads them as int64
+    args     int, Kernel, Shared, Packed or Given; the driver reads them as int64
     tasks    how often it runs; tasks of a row may run at once and in any order
     scratch  bytes of its own memory that a thread needs; it holds nothing from task to task
     shared   bytes of common memory that the op needs, the same for all rows of an op
