@@ -11,8 +11,10 @@ from darkpy.network import Network
 from darkpy.plan import compile
 from darkpy.plan.show import lines
 from tests.conftest import ROOT
-from tests.plan.test_plan import CFGS, drawn
+from tests.plan.networks import read
 from tests.tiny import write_model
+
+CFGS = sorted(ROOT.glob("cfg/*.cfg"))
 
 # Each rounding is off by 2^-9 at most, and they add up like a walk at random: about 1 % of the
 # largest output after some tens of layers, 3 % where activations keep small differences (swish).
@@ -95,7 +97,7 @@ def require_near(got, want, most=CLOSE):
 @able
 @pytest.mark.parametrize("name", ("shapes", "yolov4-tiny", "yolo-fastest-1.1"))
 def test_plans_are_near_those_of_float32(name):
-    network, params, x = drawn(ROOT / "cfg" / f"{name}.cfg", 96, batch=2)
+    network, params, x = read(ROOT / "cfg" / f"{name}.cfg", 96, batch=2)
     plan = compile(network, params, batch=2, threads=2, precision="bf16")
     want = compile(network, params, batch=2, threads=2)(x)
     plan(np.ones_like(x))
@@ -109,14 +111,14 @@ def test_plans_are_near_those_of_float32(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CFGS, ids=lambda path: path.stem)
 def test_every_network_of_the_zoo_is_near_float32(path):
-    network, params, x = drawn(path, 96)
+    network, params, x = read(path, 96)
     require_near(compile(network, params, precision="bf16")(x), compile(network, params)(x))
 
 
 @able
 def test_what_bf16_cannot_hold_or_compute_stays_float32(tmp_path):
     (tmp_path / "uneven.cfg").write_text(UNEVEN)
-    network, params, x = drawn(tmp_path / "uneven.cfg")
+    network, params, x = read(tmp_path / "uneven.cfg")
     plan = compile(network, params, precision="bf16")
     require_near(plan(x), compile(network, params)(x))
     found = lines(plan)
@@ -128,7 +130,7 @@ def test_what_bf16_cannot_hold_or_compute_stays_float32(tmp_path):
 @able
 def test_no_map_of_a_shipped_network_is_converted():
     for name in ("yolov3-tiny", "yolov4-tiny"):
-        network, params, _ = drawn(ROOT / "cfg" / f"{name}.cfg", 64)
+        network, params, _ = read(ROOT / "cfg" / f"{name}.cfg", 64)
         plan = compile(network, params, precision="bf16")
         assert not {one.kind for one in lines(plan)} & {"round", "widen"}
 
