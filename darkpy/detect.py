@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import kernels
 from .boxes import correct
-from .cfg import read_names
+from .cfg import expand, read_names
 from .data.image import prepare
 from .decode import DECODE, Candidates, suppress, to_detections
 from .detections import Detections
@@ -49,12 +50,35 @@ def load(
     Raises CfgError, NetworkError, WeightsError or DeviceError; each says where and why.
     """
     network = Network.from_cfg(cfg, strict=strict)
-    if weights is None:
-        params = Params(network.initial_params(np.random.default_rng(0)))
-    else:
-        params = read_weights(network, weights, whole=True)
+    again = partial(read, network, weights)
+    params = again()
+    if weights is not None:
+        again = partial(read, network, weights, sign(weights))
     known = read_names(names) if isinstance(names, (str, Path)) else tuple(names or ())
-    return Detector(network, params, known, device, threads=threads, precision=precision)
+    return Detector(
+        network, params, known, device, threads=threads, precision=precision, again=again
+    )
+
+
+def read(network: Network, weights: str | Path | None, known: object = None) -> Params:
+    """Return the parameters of a network: of a file, or drawn with seed 0.
+
+    known  what `sign` gave; WeightsError if the file has changed since
+    """
+    if weights is None:
+        return Params(network.initial_params(np.random.default_rng(0)))
+    if known not in (None, sign(weights)):
+        raise WeightsError(f"{weights}: has changed since it was loaded; load it anew")
+    return read_weights(network, weights, whole=True)
+
+
+def sign(path: str | Path) -> tuple[int, int] | None:
+    """Return what tells a file from one that takes its place, or None if there is none."""
+    try:
+        status = expand(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 class Detector:
@@ -62,6 +86,10 @@ class Detector:
 
     Attributes: ``network``, ``params`` (one dict of arrays a node), ``names``, ``device``,
     ``precision``, ``letter_box`` (what [net] says), ``classes`` (0 if the network detects nothing).
+
+    Where a plan runs, which has packed copies, parameters that can be had ``again`` are let go
+    until somebody asks for them; from then on they are kept.
+
     Several threads may use one Detector at once.
     """
 
@@ -74,13 +102,16 @@ class Detector:
         *,
         threads: int | None = None,
         precision: str = "fp32",
+        again: Callable[[], Sequence[dict[str, NDArray[np.float32]]]] | None = None,
     ) -> None:
         if len(params) != len(network.nodes):
             raise WeightsError(
                 f"{network.path}: parameters of {len(params)} layers; expected {len(network.nodes)}"
             )
         self.network = network
-        self.params = params
+        self._params = params
+        self._again = again
+        self._asked = again is None  # for the parameters, by others than a plan
         self.names = tuple(names)
         self.device = "cpu" if device == "auto" else device
         if self.device not in ("cpu", "reference"):
@@ -91,7 +122,7 @@ class Detector:
         self.precision = precision
         self.letter_box = network.options.letter_box
         self.ops: Any = kernels.ops(self.device)
-        self.tape = Tape(network, params, self.ops)
+        self._tape = Tape(network, params, self.ops)
         self.threads = threads
         self._plan: Plan | None = None
         self._turn = threading.Lock()
@@ -211,9 +242,29 @@ class Detector:
         with self._turn:
             if self._plan is None:
                 self._plan = compile(
-                    self.network, self.params, threads=self.threads, precision=self.precision
+                    self.network,
+                    self._params,
+                    threads=self.threads,
+                    precision=self.precision,
+                    release=not self._asked,
                 )
             return self._plan
+
+    @property
+    def params(self) -> Sequence[dict[str, NDArray[np.float32]]]:
+        """The parameters, one dict of float32 arrays a node."""
+        with self._turn:
+            self._asked = True
+            if self._again is not None and not any(self._params):
+                for own, found in zip(self._params, self._again(), strict=True):
+                    own.update(found)
+            return self._params
+
+    @property
+    def tape(self) -> Tape:
+        """The eager run of this network."""
+        assert self.params is self._params
+        return self._tape
 
     def activations(self, x: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:
         """Return the output of every layer for one input: to compare where numbers differ.

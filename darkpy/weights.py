@@ -68,6 +68,29 @@ class Params(list[Arrays]):
         self.loaded = loaded
 
 
+class Values(NamedTuple):
+    """The values of a .weights file, read when they are asked for: not one of them twice in memory.
+
+    start  of the first, in bytes
+    """
+
+    path: str | Path
+    start: int
+    size: int
+
+    def take(self, at: int, count: int) -> NDArray[np.float32]:
+        """Return ``count`` values from number ``at`` on, (count,) float32."""
+        try:
+            found = np.fromfile(expand(self.path), "<f4", count, offset=self.start + 4 * at)
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{self.path}: cannot be read: {reason(error)}") from None
+        if len(found) < count:
+            raise WeightsError(
+                f"{self.path}: ends {count - len(found):,} values early; is it being written?"
+            )
+        return found.astype(np.float32, copy=False)
+
+
 def read_weights(
     network: Network,
     path: str | Path,
@@ -127,7 +150,7 @@ def _held(cutoff: int) -> str:
     return f"only layers 0..{cutoff - 1}" if cutoff else "no layer"
 
 
-def _open(path: str | Path) -> tuple[Version, int, NDArray[np.float32]]:
+def _open(path: str | Path) -> tuple[Version, int, Values]:
     """Return version, seen and the values of a .weights file; nothing is read into memory yet."""
     name = expand(path)
     try:
@@ -148,9 +171,7 @@ def _open(path: str | Path) -> tuple[Version, int, NDArray[np.float32]]:
         if (length - start) % 4:
             left = (length - start) % 4
             raise WeightsError(f"{path}: {left} bytes left over after the last whole float32")
-        if length == start:
-            return version, seen, np.empty(0, "<f4")
-        return version, seen, np.memmap(name, "<f4", "r", start)
+        return version, seen, Values(path, start, (length - start) // 4)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: cannot be read: {reason(error)}") from None
 
@@ -167,7 +188,7 @@ def _cutoff(
     path: str | Path,
     nodes: Sequence[Node],
     wanted: list[list[tuple[int, ...]]],
-    values: NDArray[np.float32],
+    values: Values,
 ) -> int:
     """Return how many layers the file holds; WeightsError if it ends within one."""
     at = 0
@@ -190,14 +211,14 @@ def _take(
     node: Node,
     held: Sequence[tuple[str, tuple[int, ...]]],
     into: Arrays,
-    values: NDArray[np.float32],
+    values: Values,
     at: int,
     version: Version,
 ) -> int:
     """Copy the arrays of one node out of the file's values; return where the next begin."""
     for name, shape in held:
         count = math.prod(shape)
-        flat = values[at : at + count]
+        flat = values.take(at, count)
         wrong = count - int(np.isfinite(flat).sum())
         if wrong:
             raise WeightsError(
@@ -207,7 +228,7 @@ def _take(
             )
         if _exchanged(node, name, version):
             flat = flat.reshape(-1, shape[0]).T
-        into[name] = np.array(flat.reshape(shape), np.float32, order="C")
+        into[name] = np.ascontiguousarray(flat.reshape(shape))
         at += count
     return at
 

@@ -1,5 +1,7 @@
 """The Python face: load and Detector."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ import darkpy
 from darkpy import DarkpyError, DeviceError, NetworkError, WeightsError
 from darkpy.boxes import correct
 from darkpy.decode import DECODE
+from tests.conftest import ROOT
+from tests.plan import networks
 from tests.tiny import write_model
 
 
@@ -105,3 +109,58 @@ def test_what_is_no_input_is_refused(detector, image):
             detector.detect(image, thresh)
     with pytest.raises(WeightsError, match="parameters of 0 layers; expected 5"):
         darkpy.Detector(detector.network, [])
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A detector whose plan is made; it lets its parameters go."""
+    cfg = ROOT / "cfg" / "shapes.cfg"
+    network = darkpy.Network.from_cfg(cfg)
+    darkpy.write_weights(network, networks.params(network), tmp_path / "large.weights")
+    detector = darkpy.load(cfg, tmp_path / "large.weights")
+    assert detector.planned
+    return detector
+
+
+def test_parameters_that_a_plan_has_packed_are_read_anew_when_asked_for(large, image):
+    x = large.prepare(image)
+    own = large.forward(x)
+    assert not any(large._params)
+    last = large.activations(x)[-1]
+    np.testing.assert_allclose(own[len(large.network.nodes) - 1], last, rtol=0, atol=1e-4)
+    want = networks.params(large.network)
+    for mine, theirs in zip(large.params, want, strict=True):
+        assert mine.keys() == theirs.keys()
+        assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
+
+
+def test_parameters_that_were_asked_for_are_kept(large, image):
+    kept = large.params
+    large.detect(image)
+    assert any(kept) and kept is large.params
+
+
+def test_parameters_of_a_file_that_has_changed_are_not_taken_for_the_old_ones(
+    large, image, tmp_path
+):
+    large.detect(image)
+    darkpy.write_weights(
+        large.network, networks.params(large.network, 5), tmp_path / "large.weights"
+    )
+    with pytest.raises(WeightsError, match=r"large.weights: has changed since it was loaded"):
+        large.activations(large.prepare(image))
+    assert len(large.detect(image, 0.0)) >= 0  # the plan goes on
+
+
+def test_threads_that_ask_for_a_plan_and_for_parameters_at_once_find_both(large, image):
+    x = large.prepare(image)
+    found = []
+    threads = [
+        threading.Thread(target=lambda ask=ask: found.append(len(ask(x))))
+        for ask in (large.forward, large.activations) * 3
+    ]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(found) == len(threads)

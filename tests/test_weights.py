@@ -1,10 +1,12 @@
 """The .weights file: every header, every layer, and what goes wrong with files."""
 
+import os
+
 import numpy as np
 import pytest
 
 from darkpy import Network, NetworkError, WeightsError, read_weights, write_weights
-from darkpy.weights import Version, file_size
+from darkpy.weights import Values, Version, file_size
 
 NET = "[net]\nwidth=16\nheight=16\nchannels=3\n"
 CONV = "[convolutional]\nfilters={}\nsize=3\npad=1\nbatch_normalize={}\nactivation=leaky\n"
@@ -201,3 +203,15 @@ def test_what_are_no_parameters_is_not_written(network, tmp_path):
         with pytest.raises(WeightsError, match=rf"layer 0 \[convolutional\]: .*{message}"):
             write_weights(net, params, tmp_path / "a.weights")
     assert list(tmp_path.glob("*.weights")) == []
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_is_said_to_be(tmp_path):
+    place = tmp_path / "x.weights"
+    place.write_bytes(bytes(20 + 4 * 10))
+    values = Values(place, 20, 10)
+    np.testing.assert_array_equal(values.take(2, 8), 0)
+    os.truncate(place, 40)
+    with pytest.raises(
+        WeightsError, match=r"x.weights: ends 5 values early; is it being written\?"
+    ):
+        values.take(0, 10)

@@ -39,6 +39,13 @@ class Step:
     call: Callable[[], None] | None = None
 
 
+@dataclass(frozen=True)
+class Gone:
+    """Weights that are packed, and kept as they were no more: what is left is their shape."""
+
+    shape: tuple[int, ...]
+
+
 class Plan:
     """A program bound to memory and kernels.
 
@@ -165,7 +172,7 @@ class Plan:
         biases = aligned(4 * block * -(-g.y[1] // block)).view(np.float32)
         if bias is not None:
             biases[: len(bias)] = bias
-        op.numbers["packed"] = (packed, biases)
+        op.numbers |= {"packed": (packed, biases), "w": Gone(w.shape)}
 
     def _border(self, value: Value) -> list[Row]:
         """Return the rows that write the zeros around a root Value that this is the first of."""
@@ -273,6 +280,7 @@ def compile(
     threads: int | None = None,
     passes: Sequence[Pass] = PASSES,
     precision: str = "fp32",
+    release: bool = False,
 ) -> Plan:
     """Return a plan of a network's inference.
 
@@ -281,6 +289,7 @@ def compile(
     threads  that share the work; None takes what the machine has
     precision  "fp32"; or "bf16" for maps and weights of 16 bits with sums of float32, which takes
              a processor with AVX512-BF16 or AMX
+    release  empty ``params``, so that none of them is in memory beside its packed copy
 
     Raises DeviceError for a precision that there is not, or not on this processor.
     """
@@ -288,6 +297,9 @@ def compile(
     program = trace(network, params, batch)
     for one in (*passes, narrow) if precision == "bf16" else passes:
         one(program)
+    if release:
+        for own in params:
+            own.clear()
     return Plan(program, threads or team.most())
 
 
