@@ -183,7 +183,7 @@ class Detector:
     def prepare(self, image: Image, letter_box: bool | None = None) -> NDArray[np.float32]:
         """Return the network's input (c, h, w) float32 for a picture."""
         boxed = self.letter_box if letter_box is None else letter_box
-        return prepare(image, self.network.image, boxed)
+        return prepare(image, self.network.image, boxed, self.ops)
 
     def decode(
         self,

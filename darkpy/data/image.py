@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,28 +122,35 @@ def recoloured(image: Image, channels: int) -> Image:
     return _with_channels(converted, channels)
 
 
-def prepare(image: Image, shape: tuple[int, int, int], letter_box: bool = False) -> Planes:
-    """Make a network's input of a picture: the same as `resize` or `letterbox` of `to_planar`.
+def prepare(
+    image: Image,
+    shape: tuple[int, int, int],
+    letter_box: bool,
+    ops: Any,
+    out: Planes | None = None,
+) -> Planes:
+    """Make a network's input of a picture, as darknet's image.c:resize_image and letterbox_image.
 
     image       (h, w, 3) uint8 blue-green-red, or (h, w) or (h, w, 1) grey
     shape       (c, h, w) of the input; grey becomes colour and the reverse as c asks
     letter_box  keep the picture's proportions and fill the margins with .5
-    returns     (c, h, w) float32, 0..1
+    ops         kernels, of which ``resize_picture`` is used
+    out         (c, h, w) float32 to write into, if given
+    returns     (c, h, w) float32, 0..1, red first
     raises      ImageError for an array that is no such picture
-
-    Only the pixels that the result needs are converted, so that a large picture costs little.
     """
     channels, height, width = shape
-    image = checked(image)
-
-    def pick(rows: Any, columns: Any) -> Planes:
-        return to_planar(recoloured(image[rows][:, columns], channels))
-
-    size = image.shape[:2]
-    if not letter_box:
-        return _resized(pick, size, (height, width))
-    inner = _inner_size(size, (height, width))
-    return _boxed(_resized(pick, size, inner), height, width)
+    image = recoloured(checked(image), channels)
+    planes = np.empty(shape, np.float32) if out is None else out
+    part = planes
+    if letter_box:
+        wide, high = letter_size(image.shape[1], image.shape[0], width, height)
+        top, left = (height - high) // 2, (width - wide) // 2
+        part = planes[:, top : top + high, left : left + wide]
+        if part.shape != planes.shape:
+            planes[...] = FILL
+    ops.resize_picture(image, h=part.shape[1], w=part.shape[2], out=part)
+    return planes
 
 
 def to_planar(image: Image) -> Planes:
@@ -152,85 +158,3 @@ def to_planar(image: Image) -> Planes:
     planes = np.ascontiguousarray(image.transpose(2, 0, 1)[::-1], np.float32)
     planes /= np.float32(255)
     return planes
-
-
-def resize(planar: Planes, h: int, w: int) -> Planes:
-    """Resize planes (c, h, w) float32 to h and w: bilinear, corners on corners.
-
-    This is darknet's image.c:resize_image, in its order of arithmetic, without its slip: where
-    rounding puts the last row a hair above its place, darknet leaves that row nearly black.
-    """
-    if planar.shape[1:] == (h, w):
-        return planar.copy()
-
-    def pick(rows: Any, columns: Any) -> Planes:
-        return planar[:, rows][:, :, columns]
-
-    return _resized(pick, planar.shape[1:], (h, w))
-
-
-def letterbox(planar: Planes, h: int, w: int) -> Planes:
-    """Resize planes (c, h, w) float32 in proportion into h and w, with margins of .5.
-
-    This is darknet's image.c:letterbox_image.
-    """
-    return _boxed(resize(planar, *_inner_size(planar.shape[1:], (h, w))), h, w)
-
-
-def _inner_size(size: tuple[int, ...], outer: tuple[int, int]) -> tuple[int, int]:
-    """Return the (height, width) that a picture of ``size`` has inside ``outer``."""
-    width, height = letter_size(size[1], size[0], outer[1], outer[0])
-    return height, width
-
-
-def _boxed(planar: Planes, h: int, w: int) -> Planes:
-    """Put planes in the middle of grey ones of h and w."""
-    channels, height, width = planar.shape
-    boxed = np.full((channels, h, w), FILL, np.float32)
-    top, left = (h - height) // 2, (w - width) // 2
-    boxed[:, top : top + height, left : left + width] = planar
-    return boxed
-
-
-class _Places(NamedTuple):
-    """Between which two old rows or columns each new one lies, and how far from the first."""
-
-    low: NDArray[np.intp]
-    high: NDArray[np.intp]
-    fraction: NDArray[np.float32]
-
-
-def _places(old: int, new: int) -> _Places:
-    if old == new:  # nothing to mix: every place is its own
-        same = np.arange(new)
-        return _Places(same, same, np.zeros(new, np.float32))
-    at = np.arange(new, dtype=np.float32) * (np.float32(old - 1) / np.float32(max(1, new - 1)))
-    low = at.astype(np.intp)
-    fraction = at - low.astype(np.float32)
-    low[-1], fraction[-1] = old - 1, 0  # the last is the last, whatever rounding says
-    return _Places(low, np.minimum(low + 1, old - 1), fraction)
-
-
-def _resized(
-    pick: Callable[[Any, Any], Planes], old: tuple[int, ...], new: tuple[int, int]
-) -> Planes:
-    """Mix neighbours of an old picture into a new one: along the rows first, then the columns.
-
-    pick  gives the planes (c, rows, columns) of the old picture at given rows and columns
-    """
-    rows, columns = _places(old[0], new[0]), _places(old[1], new[1])
-
-    def mix(low: Planes, high: Planes, fraction: NDArray[np.float32]) -> Planes:
-        low *= 1 - fraction
-        high *= fraction
-        low += high
-        return low
-
-    def along(which: Any) -> Planes:
-        if old[1] == new[1]:
-            return pick(which, slice(None))
-        return mix(pick(which, columns.low), pick(which, columns.high), columns.fraction)
-
-    if old[0] == new[0]:
-        return along(slice(None))
-    return mix(along(rows.low), along(rows.high), rows.fraction[:, None])

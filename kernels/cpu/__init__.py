@@ -16,6 +16,7 @@ FILES = {
     "nms": ("nms",),
     "optimizer": ("adam_step", "ema_step", "sgd_step"),
     "pool": ("maxpool", "maxpool_grad"),
+    "resize_picture": ("resize_picture",),
     "upsample": ("upsample", "upsample_grad"),
     "yolo": ("yolo",),
     "yolo_loss": ("gaussian_yolo_loss", "yolo_loss"),

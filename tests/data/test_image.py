@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkpy.data.image import letterbox, prepare, read_image, recoloured, resize, to_planar
+from darkpy.data.image import prepare, read_image, recoloured, to_planar
 from darkpy.errors import ImageError
+from darkpy.kernels import ops
+
+REFERENCE, CPU = ops("reference"), ops("cpu")
 
 # The loops below do the same arithmetic in the same order, one float32 at a time; a compiler may
 # fuse a multiplication and an addition, so that a few parts in ten million are allowed.
@@ -59,43 +62,62 @@ def letterbox_by_loops(planes, h, w):
 sides = st.integers(1, 40)
 
 
+def picture(h, w, c=3):
+    return np.random.default_rng(0).integers(0, 256, (h, w, c), np.uint8)
+
+
 @given(sides, sides, sides, sides, st.sampled_from([1, 3]))
-def test_resize_equals_darknets_loops(old_h, old_w, h, w, c):
-    planes = np.random.default_rng(0).random((c, old_h, old_w), np.float32)
-    got = resize(planes, h, w)
+def test_resizing_equals_darknets_loops(old_h, old_w, h, w, c):
+    image = picture(old_h, old_w, c)
+    got = prepare(image, (c, h, w), False, REFERENCE)
     assert got.dtype == np.float32
-    np.testing.assert_allclose(got, resize_by_loops(planes, h, w), rtol=0, atol=TOLERANCE)
+    expected = resize_by_loops(to_planar(image), h, w)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_array_equal(prepare(image, (c, h, w), False, CPU), got)
 
 
 @given(sides, sides, sides, sides)
 def test_letterbox_equals_darknets_loops(old_h, old_w, h, w):
-    planes = np.random.default_rng(0).random((3, old_h, old_w), np.float32)
-    got = letterbox(planes, h, w)
-    np.testing.assert_allclose(got, letterbox_by_loops(planes, h, w), rtol=0, atol=TOLERANCE)
+    image = picture(old_h, old_w)
+    got = prepare(image, (3, h, w), True, REFERENCE)
+    expected = letterbox_by_loops(to_planar(image), h, w)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_array_equal(prepare(image, (3, h, w), True, CPU), got)
 
 
 @pytest.mark.parametrize(("old", "new"), [(240, 416), (400, 608), (375, 500), (3000, 416)])
-def test_the_last_row_and_column_are_the_pictures_own(old, new, rng):
-    planes = rng.random((1, old, old), np.float32)
-    got = resize(planes, new, new)
+def test_the_last_row_and_column_are_the_pictures_own(old, new):
+    image = picture(old, old, 1)
+    planes = to_planar(image)
+    got = REFERENCE.resize_picture(image, h=new, w=new)
     assert got[0, -1, -1] == planes[0, -1, -1]
-    np.testing.assert_array_equal(got[:, -1], resize(planes[:, -1:], 1, new)[:, 0])
+    last = REFERENCE.resize_picture(image[-1:], h=1, w=new)
+    np.testing.assert_array_equal(got[:, -1], last[:, 0])
     np.testing.assert_allclose(got, resize_by_loops(planes, new, new), rtol=0, atol=TOLERANCE)
 
 
-def test_resize_to_the_same_size_is_a_copy(rng):
-    planes = rng.random((3, 7, 9), np.float32)
-    got = resize(planes, 7, 9)
-    np.testing.assert_array_equal(got, planes)
-    assert not np.shares_memory(got, planes)
+@pytest.mark.parametrize("ops", [REFERENCE, CPU], ids=["reference", "cpu"])
+def test_a_picture_of_the_networks_size_is_not_mixed(ops):
+    image = picture(7, 9)
+    np.testing.assert_array_equal(prepare(image, (3, 7, 9), False, ops), to_planar(image))
 
 
 def test_a_very_long_picture_stays_one_row_high():
-    planes = np.ones((3, 1, 20000), np.float32)
-    got = letterbox(planes, 416, 416)
+    got = prepare(np.full((1, 20000, 3), 255, np.uint8), (3, 416, 416), True, CPU)
     np.testing.assert_array_equal(got[:, 207], 1)
     assert (got == 1).sum() == 3 * 416
     assert (got == 0.5).sum() == 3 * 415 * 416
+
+
+@pytest.mark.parametrize("ops", [REFERENCE, CPU], ids=["reference", "cpu"])
+@pytest.mark.parametrize("letter_box", [False, True])
+def test_what_is_prepared_is_written_where_it_is_wanted(letter_box, ops):
+    batch = np.full((3, 3, 19, 21), np.nan, np.float32)
+    image = picture(12, 30)
+    got = prepare(image, (3, 19, 21), letter_box, ops, out=batch[1])
+    assert np.shares_memory(got, batch)
+    np.testing.assert_array_equal(batch[1], prepare(image, (3, 19, 21), letter_box, ops))
+    assert np.isnan(batch[[0, 2]]).all()
 
 
 def test_planes_are_red_first_and_divided_in_float32():
@@ -109,32 +131,24 @@ def test_planes_are_red_first_and_divided_in_float32():
     assert not planes[2].any()
 
 
-@given(sides, sides, sides, sides, st.booleans())
-def test_prepare_equals_the_steps_it_skips(old_h, old_w, h, w, boxed):
-    image = np.random.default_rng(0).integers(0, 256, (old_h, old_w, 3), np.uint8)
-    planes = to_planar(image)
-    expected = letterbox(planes, h, w) if boxed else resize(planes, h, w)
-    got = prepare(image, (3, h, w), boxed)
-    assert (got.dtype, got.flags.c_contiguous) == (np.float32, True)
-    np.testing.assert_array_equal(got, expected)
-
-
 def test_prepare_takes_any_layout_and_leaves_the_picture_alone(rng):
     image = rng.integers(0, 256, (20, 30, 3), np.uint8)
     before = image.copy()
     flipped = image[::-1, ::-1]
     for shape in ((3, 20, 30), (3, 11, 13), (1, 11, 13)):
-        expected = prepare(np.ascontiguousarray(flipped), shape)
-        np.testing.assert_array_equal(prepare(flipped, shape), expected)
+        expected = prepare(np.ascontiguousarray(flipped), shape, False, CPU)
+        np.testing.assert_array_equal(prepare(flipped, shape, False, CPU), expected)
     np.testing.assert_array_equal(image, before)
 
 
 def test_prepare_changes_the_channels_as_opencv_does(rng):
     image = rng.integers(0, 256, (20, 30, 3), np.uint8)
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    np.testing.assert_array_equal(prepare(image, (1, 20, 30)), to_planar(grey[..., None]))
+    np.testing.assert_array_equal(
+        prepare(image, (1, 20, 30), False, CPU), to_planar(grey[..., None])
+    )
     for given_grey in (grey, grey[..., None]):
-        three = prepare(given_grey, (3, 20, 30))
+        three = prepare(given_grey, (3, 20, 30), False, CPU)
         np.testing.assert_array_equal(three, np.repeat(to_planar(grey[..., None]), 3, 0))
 
 
@@ -152,7 +166,7 @@ def test_prepare_changes_the_channels_as_opencv_does(rng):
 )
 def test_what_is_no_picture_is_refused(image, message):
     with pytest.raises(ImageError, match=message):
-        prepare(image, (3, 8, 8))
+        prepare(image, (3, 8, 8), False, CPU)
 
 
 def test_a_network_of_other_channels_is_refused():

@@ -48,6 +48,11 @@ def scores(n: int) -> Draw:
     return lambda rng, dtype: (rng.integers(0, n, n) / n).astype(dtype)
 
 
+def picture(h: int, w: int, c: int = 3) -> Draw:
+    """A picture of bytes, whatever dtype is asked for."""
+    return lambda rng, dtype: rng.integers(0, 256, (h, w, c), np.uint8)
+
+
 @dataclass(frozen=True)
 class Case:
     """One call of an op.
@@ -207,6 +212,12 @@ def activation(name: str, *shape: int, timed: bool = False) -> Case:
 def suppression(n: int, kind: str, thresh: float = 0.45, timed: bool = False) -> Case:
     numbers = {"thresh": thresh, "kind": kind, "beta": 0.8}
     return Case("nms", f"{n}-{kind}-{thresh}", (boxes(n), scores(n)), numbers, timed=timed)
+
+
+def resizing(old: tuple[int, int], new: tuple[int, int], c: int = 3, timed: bool = False) -> Case:
+    numbers = {"h": new[0], "w": new[1]}
+    name = f"{old}-{new}-{c}"
+    return Case("resize_picture", name, (picture(*old, c),), numbers, tolerance=0, timed=timed)
 
 
 SGD = {"rate": 0.01, "momentum": 0.9, "decay": 0.0005, "batch": 8}

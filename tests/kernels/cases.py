@@ -24,6 +24,7 @@ from tests.kernels.case import (
     normal,
     pool,
     pool_grad,
+    resizing,
     statistics,
     steps,
     suppression,
@@ -116,6 +117,12 @@ TRAINING = [
 
 # The rows of ops without a gradient's row above are here for `test_gradient.py`.
 OTHERS = [
+    *(
+        resizing(old, new, c)
+        for old, new, c in product(
+            ((1, 1), (9, 40), (70, 33)), ((1, 16), (20, 37), (9, 40)), (1, 3)
+        )
+    ),
     Case("bias", "channels", (normal(2, 3, 4, 5), normal(3))),
     Case("concat", "three", (normal(2, 1, 4, 3), normal(2, 3, 4, 3), normal(2, 2, 4, 3))),
     Case("channels", "middle", (normal(2, 6, 3, 4),), {"start": 2, "count": 3}),
@@ -204,6 +211,7 @@ TIMED = [
     *(pool("maxpool", (1, 512, 13, 13), k, (1, 1), k - 1, timed=True) for k in (5, 9, 13)),
     suppression(1000, "default", timed=True),
     suppression(1000, "greedynms", timed=True),
+    resizing((480, 640), (416, 416), timed=True),
 ]
 TIMED += [
     *(

@@ -36,7 +36,7 @@ def gapped(x: np.ndarray, axis: int) -> np.ndarray:
     """Return x as a view of an array with numbers that must not be read, between x's along axis."""
     shape = list(x.shape)
     shape[axis] = 2 * shape[axis] + 3
-    room = np.full(shape, np.nan, x.dtype)
+    room = np.full(shape, np.nan if x.dtype.kind == "f" else 255, x.dtype)
     view = np.moveaxis(np.moveaxis(room, axis, 0)[2 : 2 + 2 * x.shape[axis] : 2], 0, axis)
     view[...] = x
     return view

@@ -95,6 +95,17 @@ def put(typing, address, value):
 
 
 @intrinsic
+def byte(typing, address):
+    """Return the uint8 at an address."""
+
+    def generate(context, builder, signature, values):
+        found = builder.load(builder.inttoptr(values[0], ir.IntType(8).as_pointer()))
+        return builder.zext(found, INT)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
 def load(typing, address):
     """Return the float32 at an address."""
 

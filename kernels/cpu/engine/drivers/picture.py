@@ -1,0 +1,55 @@
+"""A picture of bytes as resized planes of float32."""
+
+import numba
+
+from .call import byte, call, load, store, word
+
+
+def resize(a, task, scratch):
+    """Resize a whole picture: mix the pixels along each old row that is needed, then mix rows.
+
+    a        [kernel that mixes rows, picture, channels, of rows: (h, 2) int64 bytes to the two old
+             ones and (h, 2) float32 their shares, of columns: the same, 256 float32 that bytes
+             mean, address, plane and row of the planes, h, w, bytes of a plane of a mixed row]
+    scratch  two mixed rows of all planes
+    """
+    c, w, stride = a[2], a[12], a[13]
+    above, below = scratch, scratch + c * stride
+    at_above, at_below = -1, -1
+    for i in range(a[11]):
+        first, second = word(a[3] + 16 * i), word(a[3] + 16 * i + 8)
+        if first == at_below:
+            above, below = below, above
+            at_above, at_below = at_below, at_above
+        if first != at_above:
+            along(a, a[1] + first, above, w, stride)
+            at_above = first
+        if second not in (at_above, at_below):
+            along(a, a[1] + second, below, w, stride)
+            at_below = second
+        other = above if second == at_above else below
+        for k in range(c):
+            y = a[8] + k * a[9] + i * a[10]
+            call(a[0], above + k * stride, other + k * stride, y, a[4] + 8 * i, w // 16)
+
+
+@numba.njit(inline="always")
+def along(a, row, y, w, stride):
+    """Mix the pixels of one old row: y has the last colour first."""
+    columns, shares, means = a[5], a[6], a[7]
+    if a[2] == 3:
+        for j in range(w):
+            left, right = row + word(columns + 16 * j), row + word(columns + 16 * j + 8)
+            p, q = load(shares + 8 * j), load(shares + 8 * j + 4)
+            blend(means, left + 2, right + 2, p, q, y + 4 * j)
+            blend(means, left + 1, right + 1, p, q, y + stride + 4 * j)
+            blend(means, left, right, p, q, y + 2 * stride + 4 * j)
+    else:
+        for j in range(w):
+            left, right = row + word(columns + 16 * j), row + word(columns + 16 * j + 8)
+            blend(means, left, right, load(shares + 8 * j), load(shares + 8 * j + 4), y + 4 * j)
+
+
+@numba.njit(inline="always")
+def blend(means, left, right, p, q, y):
+    store(y, load(means + 4 * byte(left)) * p + load(means + 4 * byte(right)) * q)
