@@ -23,6 +23,7 @@ TAP = 2 * BLOCK * BLOCK  # bytes of the weights of 32 channels by 32 filters
 NARROW = 4  # channels of a cell of a picture; 8 such cells are as wide as one of a map
 RUN = {"amx": 16, "bf16": 14}  # cells that a kernel computes at once, in a row
 POOLED = {"amx": 16, "bf16": 6}  # and in each of two rows, where these are pooled
+LONG = 18  # steps of a run from which on it may go over the ends of rows: storing takes longer then
 STEPS = 9  # of a kernel's loop, written out
 SECOND = 1 << 19  # bytes that are sure to stay in a core's second cache beside others
 TASKS = 16  # of a convolution at least, where it is not tiny
@@ -109,6 +110,7 @@ def conv2d(
     files = available()
     whole = y.bytes == 4
     times = 2 if pool else 1
+    most = (POOLED if pool else RUN)[files]
     height, width = y.h * times, y.w * times
     assert not (residual and (pool or whole)) and not (pool and whole), "float32 takes no more"
     assert holds(x, height, width, size, stride, padding, dilation), "a small border"
@@ -120,15 +122,21 @@ def conv2d(
         picture, rows = x, []
         address, cell, steps = x.address - padding * (x.row + CELL), CELL, size
     r = residual or y
-    cells = run(width, (POOLED if pool else RUN)[files], pool)
     groups, blocks = packed.shape[:2]
     group = packed[0].nbytes
-    band, each = division(picture, height, width, cells, groups, group, pool)
-    bands, shares = -(-height // band), -(-groups // each)
+    bands, each = division(picture, height // times, groups, group)
+    shares = -(-groups // each)
+    pitch = picture.row // CELL
+    least = height // times // bands * times
+    length = (least - 1) * pitch + width
     turns = blocks * size * steps
-    ahead = fetched(band, width, cells) if groups * group > SECOND else 0
+    plain = files == "amx" and stride == (1, 1) and x.block > 1 and not pool
+    flat = plain and turns >= LONG and -(-length // most) < least * -(-width // most)
+    cells = run(length if flat else width, most, pool)
+    calls = -(-length // cells) if flat else least * -(-width // cells)
+    ahead = fetched(calls) if groups * group > SECOND else 0
     kind = {
-        "cells": cells, "step": cell * stride[1], "sides": 1 if y.c <= LANES else 2,
+        "flat": flat, "cells": cells, "step": cell * stride[1], "sides": 1 if y.c <= LANES else 2,
         "activation": activation, "whole": whole,
         "residual": "none" if residual is None else "before" if residual_first else "after",
         "pool": "none" if not pool else "first" if activation in MONOTONE else "last",
@@ -144,12 +152,12 @@ def conv2d(
         Packed(padded(None, y.c) if bias is None else bias), y.address, r.address,
         blocks, size, steps, picture.plane, picture.row * dilation, CELL * dilation,
         y.plane if whole else 0, group, y.plane * (2 if whole else 1), r.plane,
-        picture.row * stride[0], cell * stride[1], y.row, r.row, height, width, cells, band, bands,
-        each, groups, shares, picture.image, y.image, r.image, int(pool), ahead * turns,
-        int(whole and y.blocks % 2),
+        picture.row * stride[0], cell * stride[1], y.row, r.row, height // times, width, cells,
+        times, bands, each, groups, shares, picture.image, y.image, r.image, int(pool),
+        ahead * turns, int(whole and y.blocks % 2), int(flat), pitch if flat else 1 << 30,
     )  # fmt: skip
     shared = rows[0].shared if rows else 0
-    scratch = 4 * RUN["amx"] * CELL
+    scratch = (4 * RUN["amx"] + 1) * CELL
     return [*rows, Row("bf16.rows", args, shares * bands * y.n, scratch, shared)]
 
 
@@ -164,28 +172,31 @@ def together(blocks, taps):
     return max(n for n in range(1, blocks + 1) if blocks % n == 0 and (n == 1 or n * taps <= STEPS))
 
 
-def fetched(band, width, cells):
-    """Return how many lines a step fetches of the next group's weights, that all come in time."""
-    calls = -(-band * -(-width // cells) // 2)
-    return min(8, -(-TAP // CELL // calls))
+def fetched(runs):
+    """Return how many lines a step fetches of the next group's weights, that all come in time.
+
+    runs  of a band, which go in pairs
+    """
+    return min(8, -(-TAP // CELL // -(-runs // 2)))
 
 
-def division(x, height, width, cells, groups, group, pool):
-    """Return (rows of a band, groups of a task); tasks go over a band's groups, then the bands.
+def division(x, lines, groups, group):
+    """Return (bands, groups of a task); tasks go over a band's groups, then the bands.
 
     What stays in the second cache is read once, be it x or all weights; else x is read once for
-    each group or the weights once for each band, whichever is less. ``group`` is bytes of weights.
+    each group or the weights once for each band, whichever is less.
+
+    lines  of y, which bands divide
+    group  bytes of a group's weights
     """
-    least = 2 if pool or -(-width // cells) % 2 else 1
     weights, map = groups * group, x.blocks * x.h * x.row
     bands = -(-map // SECOND)
     if weights + map * groups < map + weights * bands:
         bands = 1
     if groups * bands < TASKS and weights <= SECOND:
         bands = -(-TASKS // groups)
-    band = -(-height // bands)
-    band = -(-band // least) * least
-    return band, max(1, groups * -(-height // band) // (2 * TASKS))
+    bands = min(bands, lines)
+    return bands, max(1, groups * bands // (2 * TASKS))
 
 
 def interleaved(x, width, size, stride, padding):

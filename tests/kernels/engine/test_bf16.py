@@ -205,7 +205,13 @@ def test_a_picture(c, size, stride, pool, files):
 @pytest.mark.parametrize("step", [64, 128, 8])
 def test_sums_stay_in_registers(shape, step):
     zen4 = Target("x86_64-unknown-linux-gnu", "znver4", "", 32)
-    params = {"activation": "leaky", "residual": "none", "pool": "none", "whole": False}
+    params = {
+        "activation": "leaky",
+        "residual": "none",
+        "pool": "none",
+        "whole": False,
+        "flat": False,
+    }
     text = assembly("bf16", "correlate", zen4, sides=2, step=step, ahead=1, **shape, **params)
     assert "vdpbf16ps" in text
     assert not spills(text)

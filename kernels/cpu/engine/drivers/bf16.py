@@ -13,20 +13,26 @@ def rows(a, task, scratch):
     a  [kernel of two runs or 0, kernel of one run, kernels that configure and release tiles or 0,
        x, w, bias, y, r, blocks of x, rows and columns of taps, x_plane, x_row, x_tap, y_plane,
        bytes of a group in w, y and r, strides of rows and columns in bytes of x, y_row, r_row,
-       height and width (before pooling), cells of a run, rows a band, bands, groups a task, groups,
-       tasks over groups, x_image, y_image, r_image, pool (0 or 1), lines to fetch in a call, 1 if
-       the last group has 16 filters]
+       lines and width (of y, and before pooling), cells of a run, rows of a line, bands, groups a
+       task, groups, tasks over groups, x_image, y_image, r_image, pool (0 or 1), lines of the cache
+       to fetch in a call, 1 if the last group has 16 filters, 1 if runs go on from row to row,
+       cells of x in a row of them]
     """
     two, one, configure, release = a[0], a[1], a[2], a[3]
     blocks, taps, cols, x_plane, x_row, x_tap = a[9], a[10], a[11], a[12], a[13], a[14]
     down, right, y_row, r_row = a[19], a[20], a[21], a[22]
-    height, width, cells, each, groups, shares = a[23], a[24], a[25], a[28], a[29], a[30]
-    pool, lines = a[34], a[35]
+    width, cells, bands, each, groups, shares = a[24], a[25], a[27], a[28], a[29], a[30]
+    pool, lines, pitch = a[34], a[35], a[38]
     share = task % shares
-    band = task // shares % a[27]
-    image = task // (shares * a[27])
-    first = band * a[26]
-    end = min(first + a[26], height)
+    band = task // shares % bands
+    image = task // (shares * bands)
+    first = band * a[23] // bands * a[26]
+    end = (band + 1) * a[23] // bands * a[26]
+    length = width
+    if a[37]:
+        length += (end - first - 1) * pitch
+        end = first + 1
+    y_wrap, r_wrap = y_row - 64 * pitch, r_row - 64 * pitch
     if configure:
         call(configure)
     for g in range(share * each, min((share + 1) * each, groups)):
@@ -42,38 +48,43 @@ def rows(a, task, scratch):
         i = first
         start = 0
         while i < end:
-            j = min(start, width - cells)
-            skip = start - j
+            j = min(start, length - cells)
+            row = start // pitch
+            col = start - row * pitch
             x = x0 + i * down + j * right
-            y = y0 + (i >> pool) * y_row + (j >> pool) * 64
-            r = r0 + i * r_row + j * 64
+            y = y0 + (i + row >> pool) * y_row + (col >> pool) * 64
+            r = r0 + (i + row) * r_row + col * 64
+            skip = start - j
             after = start + cells
             i2, start2 = i, after
             if pool:
                 i2, start2 = i + 1, start
-            elif after >= width:
+            elif after >= length:
                 i2, start2 = i + 1, 0
             if two and i2 < end:
-                j2 = min(start2, width - cells)
+                j2 = min(start2, length - cells)
+                row = start2 // pitch
+                col2 = start2 - row * pitch
                 x2 = x0 + i2 * down + j2 * right
-                y2 = y0 + i2 * y_row + j2 * 64
-                r2 = r0 + i2 * r_row + j2 * 64
+                y2 = y0 + (i2 + row) * y_row + col2 * 64
+                r2 = r0 + (i2 + row) * r_row + col2 * 64
                 call(
-                    two, x, x2, w, bias, y, y2, r, r2, skip, start2 - j2, blocks, taps, cols,
-                    x_plane, x_row, x_tap, y_plane, ahead, scratch,
+                    two, x, x2, w, bias, y, y2, r, r2, skip, start2 - j2, col, col2, blocks, taps,
+                    cols, x_plane, x_row, x_tap, y_plane, width, pitch, y_wrap, r_wrap, ahead,
+                    scratch,
                 )  # fmt: skip
                 if pool:
                     i2, start2 = i, after
-                    if after >= width:
+                    if after >= length:
                         i2, start2 = i + 2, 0
-                elif start2 + cells >= width:
+                elif start2 + cells >= length:
                     i2, start2 = i2 + 1, 0
                 else:
                     start2 += cells
             else:
                 call(
-                    one, x, x, w, bias, y, y, r, r, skip, skip, blocks, taps, cols,
-                    x_plane, x_row, x_tap, y_plane, ahead, scratch,
+                    one, x, x, w, bias, y, y, r, r, skip, skip, col, col, blocks, taps, cols,
+                    x_plane, x_row, x_tap, y_plane, width, pitch, y_wrap, r_wrap, ahead, scratch,
                 )  # fmt: skip
             i, start = i2, start2
             ahead = min(ahead + lines * 64, last)

@@ -39,8 +39,8 @@ def release(module, name):
 
 
 def correlate(
-    module, name, *, units, cells, sides, step, ahead, rows, cols, unroll, activation, residual,
-    pool, whole,
+    module, name, *, units, cells, sides, step, ahead, flat, rows, cols, unroll, activation,
+    residual, pool, whole,
 ):  # fmt: skip
     """Write what `bf16.correlate` does, for at most 16 cells a run; tiles are configured before.
 
@@ -96,7 +96,7 @@ def correlate(
     code.loop(times, [arg["x"], arg["x2"], arg["w"], arg["ahead"]], block)
     for tile in tiles:
         save(tile)
-    finish(code, arg, units, cells, sides, activation, residual, pool, whole)
+    finish(code, arg, units, cells, sides, flat, activation, residual, pool, whole)
     code.end()
 
 

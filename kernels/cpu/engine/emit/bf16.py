@@ -90,18 +90,25 @@ def greater(code, a, b):
 
 # convolution ------------------------------------------------------------------------------
 
-ARGS = "x x2 w bias y y2 r r2 skip skip2 blocks rows cols x_plane x_row x_tap y_plane ahead scratch"
+ARGS = (
+    "x x2 w bias y y2 r r2 skip skip2 col col2 blocks rows cols x_plane x_row x_tap y_plane width "
+    "pitch y_wrap r_wrap ahead scratch"
+)
 
 
 def correlate(
-    module, name, *, units, cells, sides, step, ahead, activation, residual, pool, whole
+    module, name, *, units, cells, sides, step, ahead, flat, activation, residual, pool, whole
 ):  # fmt: skip
     """Write name(ARGS): 32 filters at one or two runs of cells, with VDPBF16PS.
 
-    units    runs of cells; the first begins at x and y, the second at x2 and y2
+    units    runs of cells; the first begins at x, the second at x2
     cells    of a run, ``step`` bytes of x apart; units * cells is at most 14
     w        [block of x][row][col][2][16 pairs of channels][16 filters][2]
-    skip     cells of a run that are not stored, since another call stores them
+    skip     cells of a run that are not stored, since another call stores them; y and r are where
+             the first that is stored lies
+    flat     runs go on from a row to the next: ``pitch`` cells of x make a row, ``width`` of them
+             are stored, the first of a run is in column ``col``; when a row ends, y and r move by
+             ``y_wrap`` and ``r_wrap`` more than a cell
     ahead    lines of the weights at ``ahead`` to fetch into the second cache in each step; the rest
              as `finish` has it
     """
@@ -132,7 +139,7 @@ def correlate(
     for p in range(units * cells):
         for side in range(sides):
             code.store(taken[p * sides + side], arg["scratch"], p * SUMS + side * CELL)
-    finish(code, arg, units, cells, sides, activation, residual, pool, whole)
+    finish(code, arg, units, cells, sides, flat, activation, residual, pool, whole)
     code.end()
 
 
@@ -165,7 +172,7 @@ def fetch(code, address, offset):
     intrinsic(code, "llvm.prefetch.p0", VOID, pointer, *numbers)
 
 
-def finish(code, arg, units, cells, sides, activation, residual, pool, whole):
+def finish(code, arg, units, cells, sides, flat, activation, residual, pool, whole):
     """Write biases, activation and stores of the sums in scratch, [unit][cell][32].
 
     sides     1 if there are but 16 filters, else 2
@@ -190,16 +197,29 @@ def finish(code, arg, units, cells, sides, activation, residual, pool, whole):
             halves = [a + b for a, b in zip(halves, others, strict=True)]
         return halves
 
-    def write(halves, y):
+    def write(halves, y, inside=None):
+        places = [code.add(y, code.mul(arg["y_plane"], side)) for side in range(sides)]
+        if inside is not None:
+            places = [builder.select(inside, place, nowhere) for place in places]
         if not whole:
-            put(code, narrow(code, halves[0], halves[-1]), y)
+            put(code, narrow(code, halves[0], halves[-1]), places[0])
             return
-        for side in reversed(range(sides)):
-            code.store(halves[side], code.add(y, code.mul(arg["y_plane"], side)))
+        for half, place in reversed(list(zip(halves, places, strict=True))):
+            code.store(half, place)
 
-    def each(_, sums, y, r):
-        write(value(sums, r), y)
-        return [code.add(sums, SUMS), code.add(y, CELL), code.add(r, CELL)]
+    builder = code.builder
+    nowhere = code.add(arg["scratch"], units * LANES * SUMS)
+
+    def each(_, sums, y, r, col):
+        moved = [code.add(sums, SUMS), code.add(y, CELL), code.add(r, CELL), code.add(col, 1)]
+        inside = builder.icmp_signed("<", col, arg["width"]) if flat else None
+        write(value(sums, r), y, inside)
+        if flat:
+            ends = builder.icmp_signed("==", moved[3], arg["pitch"])
+            for i, more in ((1, arg["y_wrap"]), (2, arg["r_wrap"])):
+                moved[i] = code.add(moved[i], builder.select(ends, more, code.integer(0)))
+            moved[3] = builder.select(ends, code.integer(0), moved[3])
+        return moved
 
     def four(_, sums, y):
         places = [at + down for down in (0, cells * SUMS) for at in (0, SUMS)]
@@ -215,19 +235,16 @@ def finish(code, arg, units, cells, sides, activation, residual, pool, whole):
         write(halves, y)
         return [code.add(sums, 2 * SUMS), code.add(y, CELL)]
 
-    builder = code.builder
     if pool != "none":
         skip = arg["skip"]
         count = builder.ashr(builder.sub(code.integer(cells), skip), code.integer(1))
-        start = code.add(arg["scratch"], code.mul(skip, SUMS))
-        code.loop(count, [start, code.add(arg["y"], code.mul(skip, CELL // 2))], four)
+        code.loop(count, [code.add(arg["scratch"], code.mul(skip, SUMS)), arg["y"]], four)
         return
     for unit, mark in zip(range(units), ("", "2"), strict=False):
         skip = arg["skip" + mark]
         count = builder.sub(code.integer(cells), skip)
         start = code.add(code.add(arg["scratch"], unit * cells * SUMS), code.mul(skip, SUMS))
-        places = [code.add(arg[one + mark], code.mul(skip, CELL)) for one in "yr"]
-        code.loop(count, [start, *places], each)
+        code.loop(count, [start, *(arg[one + mark] for one in ("y", "r", "col"))], each)
 
 
 def _pairs(code, address, offset):
