@@ -146,9 +146,10 @@ def conv2d(
     pairs = pool or files == "amx"
     two = kernel(files, "correlate", units=2, ahead=ahead, **kind) if pairs else 0
     one = 0 if pool else kernel(files, "correlate", units=1, ahead=0, **kind)
+    none = kernel(files, "correlate", units=0, ahead=0, **kind)
     tiles = (kernel("amx", "configure", cells=cells), kernel("amx", "release"))
     args = (
-        two, one, *(tiles if files == "amx" else (0, 0)), address, Packed(packed),
+        two, one, none, *(tiles if files == "amx" else (0, 0)), address, Packed(packed),
         Packed(padded(None, y.c) if bias is None else bias), y.address, r.address,
         blocks, size, steps, picture.plane, picture.row * dilation, CELL * dilation,
         y.plane if whole else 0, group, y.plane * (2 if whole else 1), r.plane,
@@ -157,7 +158,7 @@ def conv2d(
         ahead * turns, int(whole and y.blocks % 2), int(flat), pitch if flat else 1 << 30,
     )  # fmt: skip
     shared = rows[0].shared if rows else 0
-    scratch = (4 * RUN["amx"] + 1) * CELL
+    scratch = 6 * RUN["amx"] * CELL
     return [*rows, Row("bf16.rows", args, shares * bands * y.n, scratch, shared)]
 
 

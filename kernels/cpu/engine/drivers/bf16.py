@@ -10,7 +10,10 @@ from .call import call, load
 def rows(a, task, scratch):
     """Compute one band of rows of one picture for some groups of 32 filters.
 
-    a  [kernel of two runs or 0, kernel of one run, kernels that configure and release tiles or 0,
+    A kernel computes the sums of one pair of runs, and biases, activates and stores those of the
+    pair before, which is why the last call is of a kernel of no run.
+
+    a  [kernels of two runs (or 0), of one and of none, that configure and release tiles (or 0),
        x, w, bias, y, r, blocks of x, rows and columns of taps, x_plane, x_row, x_tap, y_plane,
        bytes of a group in w, y and r, strides of rows and columns in bytes of x, y_row, r_row,
        lines and width (of y, and before pooling), cells of a run, rows of a line, bands, groups a
@@ -18,32 +21,35 @@ def rows(a, task, scratch):
        to fetch in a call, 1 if the last group has 16 filters, 1 if runs go on from row to row,
        cells of x in a row of them]
     """
-    two, one, configure, release = a[0], a[1], a[2], a[3]
-    blocks, taps, cols, x_plane, x_row, x_tap = a[9], a[10], a[11], a[12], a[13], a[14]
-    down, right, y_row, r_row = a[19], a[20], a[21], a[22]
-    width, cells, bands, each, groups, shares = a[24], a[25], a[27], a[28], a[29], a[30]
-    pool, lines, pitch = a[34], a[35], a[38]
+    two, one, none, configure, release = a[0], a[1], a[2], a[3], a[4]
+    blocks, taps, cols, x_plane, x_row, x_tap = a[10], a[11], a[12], a[13], a[14], a[15]
+    down, right, y_row, r_row = a[20], a[21], a[22], a[23]
+    width, cells, bands, each, groups, shares = a[25], a[26], a[28], a[29], a[30], a[31]
+    pool, lines, pitch = a[35], a[36], a[39]
     share = task % shares
     band = task // shares % bands
     image = task // (shares * bands)
-    first = band * a[23] // bands * a[26]
-    end = (band + 1) * a[23] // bands * a[26]
+    first = band * a[24] // bands * a[27]
+    end = (band + 1) * a[24] // bands * a[27]
     length = width
-    if a[37]:
+    if a[38]:
         length += (end - first - 1) * pitch
         end = first + 1
     y_wrap, r_wrap = y_row - 64 * pitch, r_row - 64 * pitch
+    tail = (width, pitch, y_wrap, r_wrap, scratch)
+    steps = (blocks, taps, cols, x_plane, x_row, x_tap)
+    done = (a[7], 0, 0, 0, 0, cells, cells, 0, 0, 0)
     if configure:
         call(configure)
     for g in range(share * each, min((share + 1) * each, groups)):
-        x0 = a[4] + image * a[31]
-        w = a[5] + g * a[16]
-        bias = a[6] + g * 128
-        y0 = a[7] + image * a[32] + g * a[17]
-        r0 = a[8] + image * a[33] + g * a[18]
-        y_plane = a[15] if g + 1 < groups or not a[36] else 0
-        following = w + a[16] if g + 1 < groups else w
-        last = following + a[16] - lines * 64
+        x0 = a[5] + image * a[32]
+        w = a[6] + g * a[17]
+        bias = a[7] + g * 128
+        y0 = a[8] + image * a[33] + g * a[18]
+        r0 = a[9] + image * a[34] + g * a[19]
+        y_plane = a[16] if g + 1 < groups or not a[37] else 0
+        following = w + a[17] if g + 1 < groups else w
+        last = following + a[17] - lines * 64
         ahead = following
         i = first
         start = 0
@@ -68,11 +74,8 @@ def rows(a, task, scratch):
                 x2 = x0 + i2 * down + j2 * right
                 y2 = y0 + (i2 + row) * y_row + col2 * 64
                 r2 = r0 + (i2 + row) * r_row + col2 * 64
-                call(
-                    two, x, x2, w, bias, y, y2, r, r2, skip, start2 - j2, col, col2, blocks, taps,
-                    cols, x_plane, x_row, x_tap, y_plane, width, pitch, y_wrap, r_wrap, ahead,
-                    scratch,
-                )  # fmt: skip
+                call(two, x, x2, w, ahead, *steps, *done, *tail)
+                done = (bias, y, y2, r, r2, skip, start2 - j2, col, col2, y_plane)
                 if pool:
                     i2, start2 = i, after
                     if after >= length:
@@ -82,12 +85,11 @@ def rows(a, task, scratch):
                 else:
                     start2 += cells
             else:
-                call(
-                    one, x, x, w, bias, y, y, r, r, skip, skip, col, col, blocks, taps, cols,
-                    x_plane, x_row, x_tap, y_plane, width, pitch, y_wrap, r_wrap, ahead, scratch,
-                )  # fmt: skip
+                call(one, x, x, w, ahead, *steps, *done, *tail)
+                done = (bias, y, y, r, r, skip, cells, col, col, y_plane)
             i, start = i2, start2
             ahead = min(ahead + lines * 64, last)
+    call(none, 0, 0, 0, 0, *steps, *done, *tail)
     if release:
         call(release)
 

@@ -9,7 +9,7 @@ from itertools import product
 
 from llvmlite import ir
 
-from .bf16 import ARGS, CELL, SIDE, SUMS, fetch, finish, intrinsic
+from .bf16 import ARGS, CELL, ROOM, SIDE, SUMS, fetch, finish, intrinsic
 from .code import INT, INTS, VOID, Code
 
 BYTE = ir.IntType(8)
@@ -47,6 +47,8 @@ def correlate(
     rows, cols  of taps; all of them are written out, and so are ``unroll`` blocks of x, which
                 divides their number
 
+    Sums of the call before are finished while the products of this one are under way.
+
     Now and then a tile of sums is stored that are not complete: where none is for more than 32
     steps of four products, the next one costs some 800 cycles (measured on Sapphire Rapids; the
     reason is not known), and one in 9 steps costs nothing.
@@ -69,8 +71,8 @@ def correlate(
                 three = (2 * unit + side, 4 + unit, 6 + side)
                 intrinsic(code, "llvm.x86.tdpbf16ps", VOID, *map(_tile, three))
 
-    def save(tile):
-        to = code.add(arg["scratch"], tile // 2 * cells * SUMS + tile % 2 * CELL)
+    def save(tile, to):
+        to = code.add(to, tile // 2 * cells * SUMS + tile % 2 * CELL)
         values = _tile(tile), code.pointer(to, BYTE), ir.Constant(INT, SUMS)
         intrinsic(code, "llvm.x86.tilestored64", VOID, *values)
 
@@ -79,7 +81,7 @@ def correlate(
     def block(_, x, x2, w, to):
         for at, (b, row, col) in enumerate(places):
             if at % STEPS == 0:
-                save(0)
+                save(0, code.add(arg["scratch"], ROOM))
             offset = code.add(code.mul(arg["x_plane"], b), code.mul(arg["x_row"], row))
             offset = code.add(offset, code.mul(arg["x_tap"], col))
             for line in range(ahead):
@@ -92,11 +94,15 @@ def correlate(
     tiles = [2 * unit + side for unit in range(units) for side in range(sides)]
     for tile in tiles:
         intrinsic(code, "llvm.x86.tilezero", VOID, _tile(tile))
+    if not units:
+        finish(code, arg, cells, sides, flat, activation, residual, pool, whole)
+        code.end()
+        return
     times = arg["blocks"] if unroll == 1 else code.builder.sdiv(arg["blocks"], code.integer(unroll))
     code.loop(times, [arg["x"], arg["x2"], arg["w"], arg["ahead"]], block)
+    finish(code, arg, cells, sides, flat, activation, residual, pool, whole)
     for tile in tiles:
-        save(tile)
-    finish(code, arg, units, cells, sides, flat, activation, residual, pool, whole)
+        save(tile, arg["scratch"])
     code.end()
 
 

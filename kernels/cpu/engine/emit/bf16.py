@@ -13,6 +13,7 @@ from .elementwise import MAPS, sweep
 
 CELL = 64  # bytes of a cell of 32 channels
 SUMS = 128  # bytes of the sums of a cell
+ROOM = 2 * LANES * SUMS  # of the sums of two runs; more memory follows that nobody reads
 SIDE = 16 * CELL  # bytes of the weights of one tap for 32 channels and 16 filters
 
 SHORT = ir.IntType(16)
@@ -91,17 +92,19 @@ def greater(code, a, b):
 # convolution ------------------------------------------------------------------------------
 
 ARGS = (
-    "x x2 w bias y y2 r r2 skip skip2 col col2 blocks rows cols x_plane x_row x_tap y_plane width "
-    "pitch y_wrap r_wrap ahead scratch"
+    "x x2 w ahead blocks rows cols x_plane x_row x_tap bias y y2 r r2 skip skip2 col col2 y_plane "
+    "width pitch y_wrap r_wrap scratch"
 )
 
 
 def correlate(
     module, name, *, units, cells, sides, step, ahead, flat, activation, residual, pool, whole
 ):  # fmt: skip
-    """Write name(ARGS): 32 filters at one or two runs of cells, with VDPBF16PS.
+    """Write name(ARGS): 32 filters at up to two runs of cells, with VDPBF16PS.
 
-    units    runs of cells; the first begins at x, the second at x2
+    Sums stay in scratch; what the call before left there is biased, activated and stored first.
+
+    units    runs of cells; the first begins at x, the second at x2; or none
     cells    of a run, ``step`` bytes of x apart; units * cells is at most 14
     w        [block of x][row][col][2][16 pairs of channels][16 filters][2]
     skip     cells of a run that are not stored, since another call stores them; y and r are where
@@ -134,12 +137,15 @@ def correlate(
 
         return code.loop(LANES // unroll, [x, x2, w, *taken], pairs)[3:]
 
+    finish(code, arg, cells, sides, flat, activation, residual, pool, whole)
+    if not units:
+        code.end()
+        return
     zero = [code.vector(0.0)] * (units * cells * sides)
     taken = over_taps(code, arg, ahead, tap, zero)
     for p in range(units * cells):
         for side in range(sides):
             code.store(taken[p * sides + side], arg["scratch"], p * SUMS + side * CELL)
-    finish(code, arg, units, cells, sides, flat, activation, residual, pool, whole)
     code.end()
 
 
@@ -172,8 +178,8 @@ def fetch(code, address, offset):
     intrinsic(code, "llvm.prefetch.p0", VOID, pointer, *numbers)
 
 
-def finish(code, arg, units, cells, sides, flat, activation, residual, pool, whole):
-    """Write biases, activation and stores of the sums in scratch, [unit][cell][32].
+def finish(code, arg, cells, sides, flat, activation, residual, pool, whole):
+    """Write biases, activation and stores of the sums in scratch, [two runs][cell][32].
 
     sides     1 if there are but 16 filters, else 2
     residual  "none"; "after" adds the cells at r to what the activation gives, "before" to what
@@ -208,7 +214,7 @@ def finish(code, arg, units, cells, sides, flat, activation, residual, pool, who
             code.store(half, place)
 
     builder = code.builder
-    nowhere = code.add(arg["scratch"], units * LANES * SUMS)
+    nowhere = code.add(arg["scratch"], ROOM)
 
     def each(_, sums, y, r, col):
         moved = [code.add(sums, SUMS), code.add(y, CELL), code.add(r, CELL), code.add(col, 1)]
@@ -238,13 +244,13 @@ def finish(code, arg, units, cells, sides, flat, activation, residual, pool, who
     if pool != "none":
         skip = arg["skip"]
         count = builder.ashr(builder.sub(code.integer(cells), skip), code.integer(1))
-        code.loop(count, [code.add(arg["scratch"], code.mul(skip, SUMS)), arg["y"]], four)
+        code.repeat(count, [code.add(arg["scratch"], code.mul(skip, SUMS)), arg["y"]], four)
         return
-    for unit, mark in zip(range(units), ("", "2"), strict=False):
+    for unit, mark in enumerate(("", "2")):
         skip = arg["skip" + mark]
         count = builder.sub(code.integer(cells), skip)
         start = code.add(code.add(arg["scratch"], unit * cells * SUMS), code.mul(skip, SUMS))
-        code.loop(count, [start, *(arg[one + mark] for one in ("y", "r", "col"))], each)
+        code.repeat(count, [start, *(arg[one + mark] for one in ("y", "r", "col"))], each)
 
 
 def _pairs(code, address, offset):
