@@ -19,7 +19,7 @@ from .decode import DECODE, Candidates, suppress, to_detections
 from .detections import Detections
 from .errors import DarkpyError, DeviceError, NetworkError, WeightsError
 from .network import Network, Node
-from .plan import Plan, compile, flops, require
+from .plan import Plan, Progress, compile, flops, require
 from .run import Tape
 from .weights import Params, read_weights
 
@@ -36,6 +36,7 @@ def load(
     strict: bool = False,
     threads: int | None = None,
     precision: str = "fp32",
+    progress: Progress | None = None,
 ) -> Detector:
     """Read a network and its weights, ready to detect.
 
@@ -43,9 +44,11 @@ def load(
     weights  a darknet .weights of all its layers; None draws random ones (seed 0)
     names    a .names file or a sequence of class names; None numbers the classes
     device   "auto" or "cpu"; "reference" runs the plain array code that defines each kernel
-    strict   make errors of warnings about the .cfg, as of a key that is not known
+    strict   make errors of warnings about the .cfg, as of a key that is not known; and compute by
+             no algorithm that is less exact than direct sums in float32 (see docs/engine.md)
     threads  that share the work on one picture; None takes what the process may use
     precision  "fp32"; or "bf16": numbers of 16 bits, sums of 32, on processors that have them
+    progress  called with (how many are done, of how many) while kernels are built for this machine
 
     Raises CfgError, NetworkError, WeightsError or DeviceError; each says where and why.
     """
@@ -56,8 +59,9 @@ def load(
         again = partial(read, network, weights, sign(weights))
     known = read_names(names) if isinstance(names, (str, Path)) else tuple(names or ())
     return Detector(
-        network, params, known, device, threads=threads, precision=precision, again=again
-    )
+        network, params, known, device,
+        strict=strict, threads=threads, precision=precision, again=again, progress=progress,
+    )  # fmt: skip
 
 
 def read(network: Network, weights: str | Path | None, known: object = None) -> Params:
@@ -100,9 +104,11 @@ class Detector:
         names: Sequence[str] = (),
         device: str = "auto",
         *,
+        strict: bool = False,
         threads: int | None = None,
         precision: str = "fp32",
         again: Callable[[], Sequence[dict[str, NDArray[np.float32]]]] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         if len(params) != len(network.nodes):
             raise WeightsError(
@@ -123,7 +129,11 @@ class Detector:
         self.letter_box = network.options.letter_box
         self.ops: Any = kernels.ops(self.device)
         self._tape = Tape(network, params, self.ops)
+        if threads is not None and threads < 1:
+            raise DeviceError(f"threads = {threads}: expected 1 or more, or None for all there are")
         self.threads = threads
+        self.strict = strict
+        self.progress = progress
         self._plan: Plan | None = None
         self._turn = threading.Lock()
         self.detection_heads = tuple(node for node in network.nodes if node.layer.section in DECODE)
@@ -245,8 +255,10 @@ class Detector:
                     self.network,
                     self._params,
                     threads=self.threads,
+                    strict=self.strict,
                     precision=self.precision,
                     release=not self._asked,
+                    progress=self.progress,
                 )
             return self._plan
 

@@ -18,6 +18,7 @@ from ..cfg import names_of, read_data
 from ..errors import ImageError
 from ..files import make_folder, replacing, write_text
 from .options import Command, Share, dont_show, flag, gpu_index, precision, strict
+from .progress import building
 
 if TYPE_CHECKING:
     from ..decode import Candidates
@@ -71,7 +72,9 @@ def test(
     from ..detect import load
 
     names = names_of(read_data(data, strict))
-    detector = load(cfg, weights, names, strict=strict, precision=precision)
+    detector = load(
+        cfg, weights, names, strict=strict, precision=precision, progress=building()
+    )
     check_names(detector, names, data)
     boxed = letter_box or detector.letter_box
     drawings = Drawings(save, window=not dont_show)

@@ -12,7 +12,7 @@ from ..cfg import Data, names_of, read_data
 from ..errors import CfgError, DataError, NetworkError
 from .detect import LAYER_TYPES
 from .options import Command, Share, dont_show, flag, gpu_index, precision, strict
-from .progress import progress
+from .progress import building, progress
 
 if TYPE_CHECKING:
     from ..data.dataset import Labels
@@ -185,7 +185,7 @@ def recall(data: str, cfg: str, weights: str, strict: bool, precision: str, **ig
 
     paths = read_list(_list_of(read_data(data, strict), "valid"))
     truths = read_truths(paths)
-    detector = load(cfg, weights, strict=strict, precision=precision)
+    detector = load(cfg, weights, strict=strict, precision=precision, progress=building())
     pictures = Pictures(detector, paths, letter_box=False)
     counts = Recall()
     for seen in pictures:
@@ -271,7 +271,9 @@ def _load(options: Data, cfg: str, weights: str, strict: bool, precision: str) -
     from ..detect import load
 
     names = names_of(options)
-    detector = load(cfg, weights, names, strict=strict, precision=precision)
+    detector = load(
+        cfg, weights, names, strict=strict, precision=precision, progress=building()
+    )
     if not detector.classes:
         raise NetworkError(f"{cfg}: has no detection head; there is nothing to measure")
     if options.map:

@@ -16,6 +16,7 @@ from .. import kernels
 from ..errors import NetworkError
 from ..kernels.cpu.engine import elementwise, store, team
 from ..kernels.cpu.engine.records import Given, Kernel, Map, Packed, Row, Shared
+from ..kernels.cpu.nms import DRIVER as SUPPRESS
 from ..network import Network
 from . import convolve, lower, memory
 from .bf16 import narrow, require
@@ -25,6 +26,8 @@ from .trace import Draw, Op, Program, Value, trace
 
 Result = TypeVar("Result")
 Floats = NDArray[np.float32]
+Progress = Callable[[int, int], None]  # is told how many are done, and of how many
+ALWAYS = (*team.DRIVERS, SUPPRESS)  # what every detection calls beside the rows of its plan
 
 
 @dataclass
@@ -56,10 +59,17 @@ class Plan:
     Several threads may call one plan; they take turns.
     """
 
-    def __init__(self, program: Program, threads: int) -> None:
+    def __init__(
+        self,
+        program: Program,
+        threads: int,
+        strict: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
         self.program = program
         take(program)
         self.threads = threads
+        self.strict = strict
         self.places, size = memory.place(program)
         self._arena = aligned(size)
         self.arena = size
@@ -68,7 +78,10 @@ class Plan:
         self._bordered: set[Value] = set()
         self._given: list[tuple[NDArray[np.int64], int, Any]] = []  # where addresses go, by name
         self._tables_timed: list[tuple[Any, list[int]]] | None = None
+        self._packed: list[Op] = []
         self.steps = [self._bind(op) for op in program.ops]
+        self._build(progress)
+        self._fill()
         self._forward = self._tables([step for step in self.steps if not step.op.back])
         self._backward = self._tables([step for step in self.steps if step.op.back])
         self.rng: np.random.Generator | None = None  # of what is drawn in a step of training
@@ -159,20 +172,40 @@ class Plan:
         return Step(op, [*borders, *found.rows(op, *maps)])
 
     def _pack(self, op: Op) -> None:
-        """Choose how a convolution is computed, and pack its weights so."""
+        """Choose how a convolution is computed, and make room for its weights and biases."""
         g = convolve.geometry(op)
-        op.choice = op.choice or convolve.choose(g, self.threads)
-        w, scale, bias = (op.numbers[name] for name in ("w", "scale", "bias"))
-        if scale is not None:
-            w = w * scale[:, None, None, None]
-        w = np.ascontiguousarray(w, np.float32)
+        op.choice = op.choice or convolve.choose(g, self.threads, self.strict)
         packed = convolve.empty(op.choice, g)
-        self._table(convolve.pack(op.choice, g, w.ctypes.data, packed))()
         block = memory.BLOCKS["bf16"]
         biases = aligned(4 * block * -(-g.y[1] // block)).view(np.float32)
-        if bias is not None:
-            biases[: len(bias)] = bias
-        op.numbers |= {"packed": (packed, biases), "w": Gone(w.shape)}
+        op.numbers["packed"] = (packed, biases)
+        self._packed.append(op)
+
+    def _build(self, progress: Progress | None) -> None:
+        """Have all code built at once, so that several interpreters can share the work."""
+        rows = [row for step in self.steps for row in step.rows]
+        rows += [row for op in self._packed for row in self._packing(op, 0)]
+        names = {one: None for row in rows for one in row.args if isinstance(one, Kernel)}
+        drivers = dict.fromkeys([*ALWAYS, *(row.driver for row in rows)])
+        store.addresses([*drivers, *names], progress)
+
+    def _fill(self) -> None:
+        """Pack the weights of convolutions, and write their biases."""
+        for op in self._packed:
+            w, scale, bias = (op.numbers[name] for name in ("w", "scale", "bias"))
+            _, biases = op.numbers["packed"]
+            if scale is not None:
+                w = w * scale[:, None, None, None]
+            w = np.ascontiguousarray(w, np.float32)
+            self._table(self._packing(op, w.ctypes.data))()
+            op.numbers["w"] = Gone(w.shape)
+            if bias is not None:
+                biases[: len(bias)] = bias
+
+    @staticmethod
+    def _packing(op: Op, address: int) -> list[Row]:
+        """Return the rows that pack a convolution's weights, which lie at an address."""
+        return convolve.pack(op.choice, convolve.geometry(op), address, op.numbers["packed"][0])
 
     def _border(self, value: Value) -> list[Row]:
         """Return the rows that write the zeros around a root Value that this is the first of."""
@@ -278,18 +311,22 @@ def compile(
     *,
     batch: int = 1,
     threads: int | None = None,
+    strict: bool = False,
     passes: Sequence[Pass] = PASSES,
     precision: str = "fp32",
     release: bool = False,
+    progress: Progress | None = None,
 ) -> Plan:
     """Return a plan of a network's inference.
 
-    params   one dict of float32 arrays a node; the plan keeps packed copies of its own
-    batch    pictures of a call
-    threads  that share the work; None takes what the machine has
+    params     one dict of float32 arrays a node; the plan keeps packed copies of its own
+    batch      pictures of a call
+    threads    that share the work; None takes what the machine has
+    strict     use no algorithm that is less exact than direct sums in float32
     precision  "fp32"; or "bf16" for maps and weights of 16 bits with sums of float32, which takes
-             a processor with AVX512-BF16 or AMX
-    release  empty ``params``, so that none of them is in memory beside its packed copy
+               a processor with AVX512-BF16 or AMX
+    release    empty ``params``, so that none of them is in memory beside its packed copy
+    progress   called with (how many are done, of how many) while code is built
 
     Raises DeviceError for a precision that there is not, or not on this processor.
     """
@@ -300,7 +337,7 @@ def compile(
     if release:
         for own in params:
             own.clear()
-    return Plan(program, threads or team.most())
+    return Plan(program, threads or team.most(), strict, progress)
 
 
 def take(program: Program) -> None:

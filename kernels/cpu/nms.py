@@ -1,13 +1,18 @@
-"""Greedy suppression, each kept box against those after it."""
+"""Greedy suppression, each kept box against those after it, by a driver of the engine.
+
+It needs no Numba where its code is kept, so that a detection begins at once.
+"""
 
 import numpy as np
 
 from .. import reference
-from ..reference.nms import KINDS
-from .jit import inline, jit
+from ..reference.nms import EXPONENT, KINDS
+from .engine import team
 from .layout import dense
 
 __all__ = ["nms"]
+
+DRIVER = "nms.suppress"
 
 
 def nms(boxes, scores, *, thresh, kind="default", beta=0.6):
@@ -17,45 +22,11 @@ def nms(boxes, scores, *, thresh, kind="default", beta=0.6):
     """
     if kind not in KINDS or not dense(boxes, scores):
         return reference.nms(boxes, scores, thresh=thresh, kind=kind, beta=beta)
-    exponent = {"greedynms": 0.6, "diounms": beta}.get(kind)
-    order = np.argsort(-scores, kind="stable")
-    numbers = np.array([thresh, 0 if exponent is None else exponent], np.float32)
-    return suppress(boxes, order, exponent is not None, *numbers)
-
-
-@jit
-def suppress(boxes, order, with_distance, thresh, exponent):
-    """Return which boxes (n, 4) are kept when they are taken in ``order``."""
-    keep = np.ones(len(boxes), np.bool_)
-    for i in range(len(order)):
-        if not keep[order[i]]:
-            continue
-        box = boxes[order[i]]
-        for j in range(i + 1, len(order)):
-            if keep[order[j]]:
-                overlap = measure(box, boxes[order[j]], thresh, with_distance, exponent)
-                keep[order[j]] = not overlap > thresh
-    return keep
-
-
-@inline
-def measure(a, b, enough, with_distance, exponent):
-    """Return the overlap of two boxes (4,): in full only if their iou is ``enough``."""
-    half = np.float32(0.5)
-    zero = np.float32(0)
-    left, right = a[0] - half * a[2], a[0] + half * a[2]
-    top, bottom = a[1] - half * a[3], a[1] + half * a[3]
-    left_b, right_b = b[0] - half * b[2], b[0] + half * b[2]
-    top_b, bottom_b = b[1] - half * b[3], b[1] + half * b[3]
-    width = min(right, right_b) - max(left, left_b)
-    height = min(bottom, bottom_b) - max(top, top_b)
-    both = zero if width < zero or height < zero else width * height
-    union = a[2] * a[3] + b[2] * b[3] - both
-    iou = zero if both == zero or union == zero else both / union
-    if not (with_distance and iou > enough):  # the term is never negative
-        return iou
-    across = max(right, right_b) - min(left, left_b)
-    along = max(bottom, bottom_b) - min(top, top_b)
-    around = across * across + along * along
-    apart = (a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1])
-    return iou - (zero if around == zero else (apart / around) ** exponent)
+    exponent = {"greedynms": EXPONENT, "diounms": beta}.get(kind)
+    order = np.argsort(-scores, kind="stable").astype(np.int64, copy=False)
+    kept = np.ones(len(boxes), np.int64)
+    numbers = np.array([thresh, exponent or 0], np.float32)
+    places = [one.ctypes.data for one in (boxes, order, kept)]
+    args = np.array([*places, len(order), numbers.ctypes.data, exponent is not None], np.int64)
+    team.driver(DRIVER)(args.ctypes.data, 0, 0)
+    return kept.astype(np.bool_)

@@ -4,6 +4,7 @@ import numpy as np
 
 __all__ = ["nms"]
 
+EXPONENT = 0.6  # of "greedynms"
 KINDS = ("default", "cornersnms", "greedynms", "diounms")
 
 
@@ -22,7 +23,7 @@ def nms(boxes, scores, *, thresh, kind="default", beta=0.6):
     """
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r}: expected one of {', '.join(KINDS)}")
-    exponent = {"greedynms": 0.6, "diounms": beta}.get(kind)
+    exponent = {"greedynms": EXPONENT, "diounms": beta}.get(kind)
     xp = boxes.__array_namespace__()
     keep = xp.zeros(len(boxes), bool)
     left = xp.argsort(-scores, kind="stable")

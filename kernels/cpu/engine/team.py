@@ -30,6 +30,7 @@ ASLEEP = 1
 IDLE = 100e-6  # seconds a helper looks for the next table
 PATIENCE = 20e-6  # seconds a thread looks before it gives the processor away
 LOOKS = 1000  # to measure how long one takes
+DRIVERS = tuple(f"interpreter.{name}" for name in ("lead", "serve", "rest"))
 
 
 class Table:
@@ -108,8 +109,7 @@ class Team:
 
     def __init__(self, threads):
         self.threads = threads
-        known = store.addresses([f"interpreter.{name}" for name in ("lead", "serve", "rest")])
-        self.lead, self.serve, self.rest = map(native, known.values())
+        self.lead, self.serve, self.rest = map(native, store.addresses(DRIVERS).values())
         self.renew()
         _known.add(self)
 
@@ -244,7 +244,7 @@ def quota(place=Path("/sys/fs/cgroup/cpu.max")):
 @cache
 def looks(seconds):
     """Return how often a thread looks at a word in so many seconds, pausing between."""
-    rest = native(store.addresses(["interpreter.rest"])["interpreter.rest"])
+    rest = driver("interpreter.rest")
     word = aligned(8, np.int64)
     least = seconds
     for _ in range(3):
@@ -254,8 +254,14 @@ def looks(seconds):
     return max(1, int(seconds / max(least, 1e-9)))
 
 
+def driver(name):
+    """Return a driver: a function of three int64, which runs without the interpreter's lock."""
+    return native(store.addresses([name])[name])
+
+
+@cache
 def native(address):
-    """Return the function of three int64 at an address; it runs without the interpreter's lock."""
+    """Return the function of three int64 at an address."""
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(address)
 
 
