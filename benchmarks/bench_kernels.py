@@ -1,12 +1,11 @@
 """Time the processor's kernels against the reference: the rows of tests/kernels/cases.py.
 
     scripts/bench kernels [--op conv2d] [--rounds 15] [--json FILE]
-    scripts/bench kernels --engine [CFG...] [--threads 2]
 
 All rows take turns, round after round, so that a slow spell of the machine falls on all of them;
 medians are shown, and how fast this machine copied memory before and after. The devices rest
 between their turns: the threads of BLAS, which the reference leaves running, spin for some 30 ms.
-With --engine, every way in which the engine computes the convolutions of networks (layers.py).
+The ways in which plans compute convolutions are timed by `darkpy benchmark kernels CFG`.
 """
 
 import argparse
@@ -21,13 +20,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from machine import report  # noqa: E402
 
 from darkpy.kernels import ops  # noqa: E402
-from darkpy.kernels.cpu.threads import CORES  # noqa: E402
 from tests.kernels.case import Case  # noqa: E402
 from tests.kernels.cases import CASES  # noqa: E402
 
 DEVICES = ("cpu", "reference")
 REST = 0.1  # seconds
-ENGINE = ("yolov3-tiny", "yolov4-tiny", "yolo-fastest-1.1-xl")
 
 
 def main() -> None:
@@ -35,12 +32,7 @@ def main() -> None:
     parser.add_argument("--op", help="time this op alone")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--engine", nargs="*", metavar="CFG", help="time ways of convolutions")
-    parser.add_argument("--threads", type=int, default=CORES, help="of the engine")
     options = parser.parse_args()
-    if options.engine is not None and options.rounds > 0:
-        time_engine(options)
-        return
     cases = [case for case in CASES if case.timed and options.op in (None, case.op)]
     if not cases or options.rounds < 1:
         parser.error("nothing to time")
@@ -51,19 +43,6 @@ def main() -> None:
             f"{row['case']:48}{row['cpu']:9.3f}{row['reference']:9.3f}"
             f"{row['reference'] / row['cpu']:7.1f}{row['gflops']:9.1f}{row['gbytes']:7.1f}"
         ),
-        options.json,
-    )
-
-
-def time_engine(options: argparse.Namespace) -> None:
-    """Time each way of each convolution of some networks."""
-    import layers
-
-    paths = options.engine or [ROOT / "cfg" / f"{name}.cfg" for name in ENGINE]
-    report(
-        lambda: list(layers.measure(paths, options.rounds, options.threads)),
-        layers.HEAD,
-        layers.line,
         options.json,
     )
 

@@ -47,8 +47,10 @@ def copying() -> float:
 
 def described(threads: int) -> dict[str, object]:
     """Return the processor, the threads, and the versions of what computes here."""
+    from darkpy.kernels.cpu.engine import probe
+
     return {
-        "processor": processor(),
+        "processor": probe.processor(),
         "system": f"{platform.system()} {platform.machine()}",
         "threads": threads,
         "python": platform.python_version(),
@@ -56,21 +58,8 @@ def described(threads: int) -> dict[str, object]:
     }
 
 
-def processor() -> str:
-    """Return the processor's name and what LLVM calls it."""
-    from darkpy.kernels.cpu.engine import target
-
-    known = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        known = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        pass
-    return f"{known} ({target.host().cpu})"
-
-
 def conditions(threads: int) -> dict[str, float]:
     """Return the peak of multiply-adds in GFLOP/s and the reading of memory in GB/s."""
-    import probes
+    from darkpy.kernels.cpu.engine import probe
 
-    return {"peak": probes.peak(threads), "reading": probes.reading(threads)}
+    return {"peak": probe.peak(threads), "reading": probe.reading(threads)}

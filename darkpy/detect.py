@@ -122,7 +122,7 @@ class Detector:
         self.device = "cpu" if device == "auto" else device
         if self.device not in ("cpu", "reference"):
             raise DeviceError(f"device {device!r}: expected 'auto', 'cpu' or 'reference'")
-        require(precision)
+        require(precision, strict)
         if precision != "fp32" and self.device != "cpu":
             raise DeviceError(f"precision {precision!r}: expected device 'cpu'; got {device!r}")
         self.precision = precision

@@ -6,6 +6,8 @@ A test module takes the constants from here with `from tests.conftest import SHA
 import importlib.util
 import os
 import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -57,6 +59,18 @@ def make(shared: Path) -> ModuleType:
 def rng() -> np.random.Generator:
     """Return the test's own generator, the same in every run."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def choices(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Keep choices of algorithms in a file of the test's own; return the module that keeps them."""
+    from darkpy.kernels.cpu.engine import store
+
+    monkeypatch.setattr(store, "CHOICES", f"choices-{uuid.uuid4().hex}.json")
+    monkeypatch.setattr(store, "_choices", {})
+    kept = store.folder() / store.CHOICES
+    yield store
+    kept.unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)

@@ -106,6 +106,9 @@ detector = Commands(
     context_settings=SETTINGS,
     homes={
         "detector": ("", "detector", "Train, detect, and measure detection."),
+        "plan": ("plan", "plan", "Show how a network is run here, step by step."),
+        "tune": ("tune", "tune", "Find the fastest algorithms for a network's layers."),
+        "benchmark": ("benchmark", "benchmark", "Time networks, or their convolutions each way."),
         "quickstart": ("quickstart", "quickstart", "Train on drawn shapes: all of it in a minute."),
         "rerun": ("train", "rerun", "Repeat a training from its record."),
         "partial": ("weights", "partial", "Keep the first layers of a .weights file."),

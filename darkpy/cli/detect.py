@@ -72,9 +72,7 @@ def test(
     from ..detect import load
 
     names = names_of(read_data(data, strict))
-    detector = load(
-        cfg, weights, names, strict=strict, precision=precision, progress=building()
-    )
+    detector = load(cfg, weights, names, strict=strict, precision=precision, progress=building())
     check_names(detector, names, data)
     boxed = letter_box or detector.letter_box
     drawings = Drawings(save, window=not dont_show)

@@ -271,9 +271,7 @@ def _load(options: Data, cfg: str, weights: str, strict: bool, precision: str) -
     from ..detect import load
 
     names = names_of(options)
-    detector = load(
-        cfg, weights, names, strict=strict, precision=precision, progress=building()
-    )
+    detector = load(cfg, weights, names, strict=strict, precision=precision, progress=building())
     if not detector.classes:
         raise NetworkError(f"{cfg}: has no detection head; there is nothing to measure")
     if options.map:

@@ -88,5 +88,32 @@ precision = click.option(
     help="Of maps and weights; bf16 takes a processor with AVX512-BF16.",
 )
 strict = click.option(
-    "--strict", is_flag=True, help="Make errors of warnings, as of a key that is not known."
+    "--strict",
+    is_flag=True,
+    help="Make errors of warnings, as of a key that is not known; and compute by no algorithm "
+    "that is less exact than direct sums in float32.",
 )
+threads = click.option(
+    "--threads", type=click.IntRange(1, 256), help="That share the work; default: a core each."
+)
+batch = click.option(
+    "--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Pictures at once."
+)
+json_file = click.option(
+    "--json",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Write the figures to this file; - prints them instead of the table.",
+)
+
+
+def write_json(path: str, figures: dict[str, Any]) -> None:
+    """Write figures as JSON into a file, whole or not at all, or to standard output for "-"."""
+    import json
+
+    from ..files import write_text
+
+    text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
+    if path == "-":
+        click.echo(text, nl=False)
+    else:
+        write_text(path, text)

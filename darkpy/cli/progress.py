@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import click
 
-WHAT = "making kernels for this machine, once"
 Item = TypeVar("Item")
 SECONDS = 5.0  # between two lines
 
@@ -31,24 +30,29 @@ def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
             click.echo(f"{what}: {done} of {total}, {left:.0f} s left", err=True)
 
 
-def building() -> Callable[[int, int], None] | None:
-    """Return what shows a bar while kernels are built, or None where stderr is no terminal.
+class Bar:
+    """A bar on a terminal, and nothing elsewhere, for work that says how far it is.
 
-    It is called with (how many are done, of how many), and the bar goes when all are.
+    It is called with (how many are done, of how many), begins anew when all are, and is gone then.
     """
-    if not sys.stderr.isatty():
-        return None
-    bar: Any = None
 
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        if bar is None:
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.bar is None:
+            if done == total or not sys.stderr.isatty():
+                return
             from tqdm import tqdm
 
-            bar = tqdm(desc=WHAT, total=total, leave=False, file=sys.stderr)
-        bar.update(done - bar.n)
+            self.bar = tqdm(desc=self.what, total=total, leave=False, file=sys.stderr)
+        self.bar.update(done - self.bar.n)
         if done == total:
-            bar.close()
-            bar = None
+            self.bar.close()
+            self.bar = None
 
-    return show
+
+def building() -> Bar:
+    """Return what shows how kernels are built for this machine, which is done once."""
+    return Bar("making kernels for this machine, once")

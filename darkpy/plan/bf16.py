@@ -11,11 +11,16 @@ PRECISIONS = ("fp32", "bf16")
 VECTORS = ("avx512bf16", "amx-bf16", "avx512f", "avx2", "avx", "sse4.2", "neon")
 
 
-def require(precision: str) -> None:
-    """Raise DeviceError for a precision that there is not, or not on this processor."""
+def require(precision: str, strict: bool = False) -> None:
+    """Raise DeviceError for a precision that there is not, or not on this processor, or not exact.
+
+    strict  whether only what is as exact as direct sums in float32 will do
+    """
     if precision not in PRECISIONS:
         hint = nearest(str(precision), PRECISIONS)
         raise DeviceError(f"precision {precision!r}: expected 'fp32' or 'bf16'{hint}")
+    if precision != "fp32" and strict:
+        raise DeviceError(f"precision {precision!r}: strict arithmetic takes precision 'fp32'")
     if precision == "bf16" and bf16.available() is None:
         host = target.host()
         has = [name for name in VECTORS if f"+{name}" in host.features.split(",")]

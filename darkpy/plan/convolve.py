@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.cpu.engine import bf16, depthwise, direct, first, packing, winograd
+from ..kernels.cpu.engine import bf16, depthwise, direct, first, packing, store, winograd
 from ..kernels.cpu.engine.records import Map, Row
 from .trace import Op
 
@@ -24,7 +24,9 @@ class Choice:
     def __str__(self) -> str:
         options = dict(self.options)
         if self.name == "winograd":
-            return f"winograd F({options['m']}) mode {options['mode']} tiles {options['tiles']}"
+            words = f"winograd F{options['m']} mode {options['mode']} tiles {options['tiles']}"
+            shares = options.get("shares", 1)
+            return words + (f" shares {shares}" if shares > 1 else "")
         return self.name
 
 
@@ -95,22 +97,77 @@ def geometry(op: Op) -> Geometry:
 
 
 def choose(g: Geometry, threads: int, strict: bool = False) -> Choice:
+    """Return the algorithm that is taken: what `darkpy tune` found on this machine, or `estimate`.
+
+    strict  none that is less exact than the direct sum
+    """
+    return recalled(g, threads, strict) or estimate(g, threads, strict)
+
+
+def recalled(g: Geometry, threads: int, strict: bool = False) -> Choice | None:
+    """Return what `remember` was told, if it is among what can compute a convolution."""
+    known = store.recall(key(g, threads, strict))
+    if not isinstance(known, dict):
+        return None
+    name, options = known.get("name"), known.get("options")
+    for one in candidates(g, threads, strict):
+        if one.name == name and dict(one.options) == options:
+            return one
+    return None
+
+
+def estimate(g: Geometry, threads: int, strict: bool = False) -> Choice:
     """Return the algorithm that is taken without measuring."""
     if g.half:
         return Choice("bf16")
     if g.planar:
         return Choice("first")
-    if g.groups == g.x[1] == g.y[1] and g.groups > 1:
+    if is_depthwise(g):
         return Choice("depthwise")
-    plain = g.stride == (1, 1) and g.padding == g.dilation == g.groups == 1
-    if plain and g.size == 3 and min(g.x[1], g.y[1]) >= 16:
-        return winograd_choice(g, threads, strict)
+    if suits_winograd(g) and min(g.x[1], g.y[1]) >= 16:
+        return transformed(winograd.choose(g.x, g.y[1], threads, strict, g.pool))
     return Choice("direct")
 
 
-def winograd_choice(g: Geometry, threads: int, strict: bool) -> Choice:
-    """Return the way of Winograd that should cost least."""
-    options = winograd.choose(g.x, g.y[1], threads, strict, g.pool)
+def candidates(g: Geometry, threads: int, strict: bool = False) -> list[Choice]:
+    """Return every algorithm that can compute a convolution."""
+    if g.half or g.planar or is_depthwise(g):
+        return [estimate(g, threads, strict)]
+    found = [Choice("direct")]
+    if suits_winograd(g):
+        options = winograd.candidates(g.x, g.y[1], threads, strict, g.pool)
+        found += map(transformed, options)
+    return found
+
+
+def remember(g: Geometry, threads: int, strict: bool, choice: Choice) -> None:
+    """Let `choose` return a choice from now on, on this machine."""
+    value = {"name": choice.name, "options": dict(choice.options)}
+    store.remember(key(g, threads, strict), value)
+
+
+def forget(g: Geometry, threads: int, strict: bool) -> None:
+    """Let `choose` return what it estimates."""
+    store.remember(key(g, threads, strict), None)
+
+
+def key(g: Geometry, threads: int, strict: bool) -> str:
+    """Return under which name the choice for a convolution is kept."""
+    return f"{g}, {threads} threads{', strict' if strict else ''}"
+
+
+def is_depthwise(g: Geometry) -> bool:
+    """Return whether each channel is a group of its own."""
+    return 1 < g.groups == g.x[1] == g.y[1]
+
+
+def suits_winograd(g: Geometry) -> bool:
+    """Return whether Winograd's way can compute a convolution."""
+    return g.size == 3 and g.stride == (1, 1) and g.padding == g.dilation == g.groups == 1
+
+
+def transformed(options: dict[str, int]) -> Choice:
+    """Return Winograd's way with some options."""
     return Choice("winograd", tuple(sorted(options.items())))
 
 

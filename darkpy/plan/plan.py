@@ -330,7 +330,7 @@ def compile(
 
     Raises DeviceError for a precision that there is not, or not on this processor.
     """
-    require(precision)
+    require(precision, strict)
     program = trace(network, params, batch)
     for one in (*passes, narrow) if precision == "bf16" else passes:
         one(program)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +11,8 @@ from numpy.typing import NDArray
 
 from . import convolve
 from .plan import Plan, Step
+
+HEAD = ("layer", "op", "how", "output", "layout", "MFLOP", "MB", "ms", "of peak")
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Line:
     layout        "blocked", "planar" or "bf16", of the same
     mflop         million floating point operations of the direct way; 0 for all but convolutions
     bytes         that it reads and writes at least, weights in the form that it uses included
-    milliseconds  median of all runs; nan if it was not timed
+    milliseconds  median of all runs; None if it was not timed
     """
 
     node: str
@@ -31,13 +35,27 @@ class Line:
     layout: str
     mflop: float
     bytes: int
-    milliseconds: float
+    milliseconds: float | None
+
+    def share(self, peak: float) -> float | None:
+        """Return its share of ``peak`` GFLOP/s, if it has operations and was timed."""
+        if not (self.mflop and self.milliseconds and peak):
+            return None
+        return self.mflop / self.milliseconds / peak
 
 
 def lines(plan: Plan, runs: int = 0) -> list[Line]:
     """Return a line for each step of a plan; each is timed in ``runs`` runs of the whole."""
     times = np.median([plan.times() for _ in range(runs)], 0) if runs else None
     return [_line(plan, i, step, times) for i, step in enumerate(plan.steps)]
+
+
+def total(found: Sequence[Line]) -> Line:
+    """Return all lines as one."""
+    times = [one.milliseconds for one in found if one.milliseconds is not None]
+    mflop, size = sum(one.mflop for one in found), sum(one.bytes for one in found)
+    spent = math.fsum(times) if times else None
+    return Line("total", f"{len(found)} ops", "", (), "", mflop, size, spent)
 
 
 def _line(plan: Plan, index: int, step: Step, times: NDArray[np.float64] | None) -> Line:
@@ -56,25 +74,38 @@ def _line(plan: Plan, index: int, step: Step, times: NDArray[np.float64] | None)
         y.layout,
         convolve.geometry(op).flops / 1e6 if convolves else 0.0,
         touched,
-        float("nan") if times is None else float(times[index]),
+        None if times is None else float(times[index]),
     )
 
 
-def table(found: list[Line], peak: float = 0.0) -> str:
-    """Return lines as a table to print.
+def table(found: Sequence[Line], peak: float = 0.0) -> str:
+    """Return lines and their total as a table to print.
 
     peak  GFLOP/s of the machine, to give each convolution's share of it; 0 if it is not known
     """
-    head = f"{'layer':22} {'op':10} {'how':32} {'output':>16} {'layout':8} {'MFLOP':>8} {'MB':>7}"
-    rows = [head + f" {'ms':>8} {'share':>6}"]
-    for one in found:
-        shape = "x".join(map(str, one.shape[1:] if len(one.shape) == 4 else one.shape))
-        time = "" if np.isnan(one.milliseconds) else f"{one.milliseconds:.3f}"
-        share = ""
-        if peak and one.mflop and one.milliseconds > 0:
-            share = f"{one.mflop / one.milliseconds / peak:.0%}"
-        rows.append(
-            f"{one.node:22} {one.kind:10} {one.how:32} {shape:>16} {one.layout:8} "
-            f"{one.mflop:8.1f} {one.bytes / 1e6:7.2f} {time:>8} {share:>6}"
-        )
-    return "\n".join(rows)
+    return aligned([HEAD, *(_words(one, peak) for one in (*found, total(found)))], "<<<><>>>>")
+
+
+def _words(one: Line, peak: float) -> tuple[str, ...]:
+    shape = "x".join(map(str, one.shape[1:] if one.shape[:1] == (1,) else one.shape))
+    time = "" if one.milliseconds is None else f"{one.milliseconds:.3f}"
+    share = one.share(peak)
+    return (
+        *(one.node, one.kind, one.how, shape, one.layout),
+        *(f"{one.mflop:.1f}" if one.mflop else "", f"{one.bytes / 1e6:.2f}", time),
+        "" if share is None else f"{share:.0%}",
+    )
+
+
+def aligned(rows: Sequence[Sequence[str]], sides: str) -> str:
+    """Return rows of words in columns, each as wide as its widest word.
+
+    sides  "<" for a column whose words begin below each other, ">" for one where they end so
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            f"{word:{side}{width}}" for word, side, width in zip(row, sides, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    )

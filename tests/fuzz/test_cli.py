@@ -91,7 +91,8 @@ def leaves(group=commands, path=()):
             yield (*path, name), command
 
 
-LONG = {("quickstart",), ("detector", "overfit")}  # they train, which takes longer than we wait
+# They train, or time many kernels, which takes longer than we wait
+LONG = {("quickstart",), ("detector", "overfit"), ("tune",), ("benchmark", "kernels")}
 LEAVES = tuple(leaf for leaf in leaves() if leaf[0] not in LONG)
 GOOD = {
     "data": ["tiny.data"],
@@ -186,6 +187,8 @@ def test_every_argument_takes_any_file(share, darkpy, tried):
         ("detector", "recall"): ["tiny.data", "tiny.cfg", "tiny.weights"],
         ("detector", "calc_anchors"): ["tiny.data", "-width", "64", "-height", "64"],
         ("partial",): ["tiny.cfg", "tiny.weights", "out", "2"],
+        ("plan",): ["tiny.cfg", "tiny.weights"],
+        ("benchmark", "network"): ["tiny.cfg", "tiny.weights"],
         ("zoo", "get"): ["yolov4"],
         ("zoo", "list"): [],
     }

@@ -1,4 +1,4 @@
-"""What this machine can do at best: multiply-adds, and reading of memory, with so many threads.
+"""What this machine is, and can do at best: multiply-adds, and reading of memory.
 
 The loops are written as intermediate code and compiled by llvmlite, so that what is measured owes
 nothing to the kernels that are compared with it.
@@ -7,17 +7,30 @@ nothing to the kernels that are compared with it.
 from __future__ import annotations
 
 import ctypes
+import platform
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from darkpy.kernels.cpu.engine import target
+from . import target
 
 SECONDS = 0.05  # that a look takes
 LOOKS = 3
 BYTES = 1 << 28  # of memory that a thread reads, more than caches hold
+
+
+def processor() -> str:
+    """Return the processor's name and what LLVM calls it."""
+    known = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        known = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        pass
+    return f"{known} ({target.host().cpu})"
 
 
 def peak(threads: int) -> float:

@@ -1,0 +1,107 @@
+"""darkpy tune: measure which algorithm is fastest for each convolution, and remember it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import Command, batch, json_file, strict, threads, write_json
+from .plan import read
+from .progress import Bar
+
+if TYPE_CHECKING:
+    from ..plan.tune import Result, Tuned
+
+
+@click.command(cls=Command)
+@click.argument("cfg")
+@click.argument("weights", required=False)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 100),
+    default=9,
+    show_default=True,
+    help="How often each algorithm runs; its median counts.",
+)
+@click.option("--forget", is_flag=True, help="Go back to what is estimated, without measuring.")
+@threads
+@batch
+@strict
+@json_file
+def tune(
+    cfg: str,
+    weights: str | None,
+    rounds: int,
+    forget: bool,
+    threads: int | None,
+    batch: int,
+    strict: bool,
+    json: str | None,
+) -> None:
+    """Measure the algorithms of each convolution of CFG, and take the fastest from now on.
+
+    What is found is kept in the user's cache folder, for this processor, these shapes, as many
+    threads, and with or without --strict; every network that has such a layer takes it. It is kept
+    only if the network as a whole becomes faster. Nothing is measured later: until the next
+    `darkpy tune`, the same picture gives the same bytes.
+    """
+    from ..plan.tune import forget as forget_
+    from ..plan.tune import tune as tune_
+    from ..plan.whole import most
+
+    network, params = read(cfg, weights, strict)
+    settings: dict[str, Any] = {"batch": batch, "threads": threads or most(), "strict": strict}
+    if forget:
+        count = forget_(network, params, **settings)
+        click.echo(f"{cfg}: the choices for {count} shapes of convolutions are forgotten")
+        return
+    found = tune_(network, params, **settings, rounds=rounds, progress=Bar("measuring layers"))
+    if json:
+        write_json(json, {"cfg": cfg, **settings, **_figures(found)})
+    if json != "-":
+        click.echo(_table(found))
+        click.echo(_verdict(found))
+
+
+def _table(found: Result) -> str:
+    from ..plan.show import aligned
+
+    head = ("convolution", "times", "estimated", "ms", "fastest", "ms", "gain")
+    return aligned([head, *map(_words, found.layers)], "<><><>>")
+
+
+def _words(one: Tuned) -> tuple[str, ...]:
+    same = one.after == one.before
+    return (
+        *(one.layer, str(one.count), str(one.before), f"{one.old:.3f}"),
+        *(("the same", "", "") if same else (str(one.after), f"{one.new:.3f}", gain(one))),
+    )
+
+
+def gain(one: Tuned | Result) -> str:
+    """Return by how much the time is less."""
+    return f"{1 - one.new / one.old:.0%}"
+
+
+def _verdict(found: Result) -> str:
+    if all(one.before == one.after for one in found.layers):
+        return "the estimates are the fastest: nothing changes"
+    times = f"the whole network takes {found.new:.2f} ms instead of {found.old:.2f}"
+    if not found.kept:
+        return f"{times}: nothing is gained, and the estimates stay"
+    return f"{times}, {gain(found)} less; from now on this is what is taken"
+
+
+def _figures(found: Result) -> dict[str, Any]:
+    layers = [
+        {
+            **asdict(one),
+            "before": str(one.before),
+            "after": str(one.after),
+            "gain": 1 - one.new / one.old,
+        }
+        for one in found.layers
+    ]
+    return {"layers": layers, "old": found.old, "new": found.new, "kept": found.kept}
