@@ -193,6 +193,8 @@ class Detector:
     def prepare(self, image: Image, letter_box: bool | None = None) -> NDArray[np.float32]:
         """Return the network's input (c, h, w) float32 for a picture."""
         boxed = self.letter_box if letter_box is None else letter_box
+        if self._plan is None and self.planned:
+            _ = self.plan  # with which all code is built at once, that for pictures too
         return prepare(image, self.network.image, boxed, self.ops)
 
     def decode(

@@ -67,3 +67,15 @@ def test_planned_execution_needs_no_numba():
 def test_an_op_is_imported_when_it_is_asked_for():
     _, loaded = measure("from darkpy.kernels import ops; ops('cpu').concat")
     assert loaded == ["llvmlite", "numba"]
+
+
+def test_detecting_needs_no_numba():
+    """Where object code is kept, from the picture to the boxes; the first run builds it."""
+    code = (
+        "import darkpy, numpy; "
+        "d = darkpy.load('cfg/shapes.cfg'); assert d.planned; "
+        "d.detect(numpy.zeros((70, 90, 3), numpy.uint8), thresh=0.1)"
+    )
+    measure(code)
+    _, loaded = measure(code)
+    assert "numba" not in loaded

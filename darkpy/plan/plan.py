@@ -17,6 +17,7 @@ from ..errors import NetworkError
 from ..kernels.cpu.engine import elementwise, store, team
 from ..kernels.cpu.engine.records import Given, Kernel, Map, Packed, Row, Shared
 from ..kernels.cpu.nms import DRIVER as SUPPRESS
+from ..kernels.cpu.resize_picture import DRIVER as RESIZE
 from ..network import Network
 from . import convolve, lower, memory
 from .bf16 import narrow, require
@@ -27,7 +28,7 @@ from .trace import Draw, Op, Program, Value, trace
 Result = TypeVar("Result")
 Floats = NDArray[np.float32]
 Progress = Callable[[int, int], None]  # is told how many are done, and of how many
-ALWAYS = (*team.DRIVERS, SUPPRESS)  # what every detection calls beside the rows of its plan
+ALWAYS = (*team.DRIVERS, RESIZE, SUPPRESS)  # what every detection calls beside the rows of its plan
 
 
 @dataclass

@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from darkpy.cli import progress as module
-from darkpy.cli.progress import progress
+from darkpy.cli.progress import Bar, building, progress
 
 
 @pytest.fixture
@@ -29,3 +29,21 @@ def test_a_bar_on_a_terminal(monkeypatch, capsys):
     assert list(progress([1, 2], 2, "map")) == [1, 2]
     out, err = capsys.readouterr()
     assert out == "" and "map" in err and "\r" in err
+
+
+def test_building_shows_a_bar_on_a_terminal_and_nothing_elsewhere(monkeypatch, capsys):
+    for shown in (False, True):
+        monkeypatch.setattr("sys.stderr.isatty", lambda shown=shown: shown)
+        show = building()
+        for _ in range(2):  # kernels are built several times in a process
+            for done in range(3):
+                show(done, 2)
+            assert show.bar is None
+        out, err = capsys.readouterr()
+        assert out == "" and ("making kernels for this machine, once" in err) == shown
+
+
+def test_a_bar_for_nothing_is_none(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    Bar("work")(0, 0)
+    assert capsys.readouterr() == ("", "")
