@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..layers.base import Array
+from .trace import Op
 
 GEOMETRY = ("stride", "padding", "dilation", "groups")
 
@@ -24,6 +26,13 @@ def convolve(ops: Any, x: Array, r: Array = None, **numbers: Any) -> Array:
     y = ops.activate(y, numbers["activation"])
     y = ops.add(y, r) if numbers["residual"] == "after" else y
     return ops.maxpool(y, size=2, stride=(2, 2), padding=1) if numbers["pool"] else y
+
+
+def chain(ops: Any, x: Array, r: Array = None, *, parts: Sequence[Op]) -> Array:
+    """Convolve with each of some ``convolve`` in turn; the last one adds r."""
+    for op in parts[:-1]:
+        x = convolve(ops, x, **op.numbers)
+    return convolve(ops, x, r, **parts[-1].numbers)
 
 
 def add(ops: Any, *xs: Array, activation: str = "linear") -> Array:
@@ -59,6 +68,7 @@ def normalize_grad(
 
 
 MEANING = {
+    "chain": chain,
     "convolve": convolve,
     "add": add,
     "multiply": multiply,

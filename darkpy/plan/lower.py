@@ -12,7 +12,7 @@ from typing import Any
 from ..kernels.cpu.engine import bf16, elementwise, head, layout, pool
 from ..kernels.cpu.engine import upsample as up
 from ..kernels.cpu.engine.records import Map, Row
-from . import convolve
+from . import chain, convolve
 from .trace import Op, Value
 
 Sides = tuple[int, int, int, int]
@@ -63,6 +63,8 @@ def margin(op: Op) -> Iterator[tuple[Value, Sides]]:
     right))."""
     if op.kind == "convolve" and lowering(op) is not None and laid_out(op):
         yield op.inputs[0], convolve.geometry(op).margin
+    if op.kind == "chain" and laid_out(op):
+        yield op.inputs[0], convolve.geometry(op.numbers["parts"][0]).margin
 
 
 def is_first(op: Op) -> bool:
@@ -103,6 +105,7 @@ def _multiplies(op: Op) -> bool:
 
 LOWERINGS: dict[str, Lowering] = {
     "convolve": Lowering(_convolve, able=_maps),
+    "chain": Lowering(chain.rows, able=_maps),
     "copy": Lowering(lambda op, x, y: elementwise.copy(x, y), able=_same),
     "add": Lowering(lambda op, *maps: elementwise.add(*maps, **_activation(op)), able=_same),
     "activate": Lowering(

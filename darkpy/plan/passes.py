@@ -11,6 +11,7 @@ import numpy as np
 
 from ..kernels.common.activations import ACTIVATIONS
 from ..kernels.common.geometry import BATCHNORM_EPSILON
+from .chain import fuse_chains
 from .trace import Op, Program, Value
 
 BLOCK = 16  # channels side by side
@@ -185,5 +186,6 @@ PASSES: tuple[Pass, ...] = (
     fuse_shortcut,
     fuse_pool,
     elide_route,
+    fuse_chains,
     choose_layout,
 )

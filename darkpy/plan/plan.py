@@ -19,7 +19,7 @@ from ..kernels.cpu.engine.records import Given, Kernel, Map, Packed, Row, Shared
 from ..kernels.cpu.nms import DRIVER as SUPPRESS
 from ..kernels.cpu.resize_picture import DRIVER as RESIZE
 from ..network import Network
-from . import convolve, lower, memory
+from . import chain, convolve, lower, memory
 from .bf16 import narrow, require
 from .fused import MEANING
 from .passes import PASSES, Pass
@@ -169,6 +169,10 @@ class Plan:
             return Step(op, borders, self._call(op))
         if op.kind == "convolve":
             self._pack(op)
+        if op.kind == "chain":
+            op.choice = chain.choose(op, self.threads)
+            for part in op.numbers["parts"]:
+                self._pack(part)
         maps = [self.map(one) for one in (*op.inputs, *op.outputs)]
         return Step(op, [*borders, *found.rows(op, *maps)])
 
@@ -333,12 +337,13 @@ def compile(
     """
     require(precision, strict)
     program = trace(network, params, batch)
+    program.threads = threads or team.most()
     for one in (*passes, narrow) if precision == "bf16" else passes:
         one(program)
     if release:
         for own in params:
             own.clear()
-    return Plan(program, threads or team.most(), strict, progress)
+    return Plan(program, program.threads, strict, progress)
 
 
 def take(program: Program) -> None:

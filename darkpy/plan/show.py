@@ -62,17 +62,16 @@ def _line(plan: Plan, index: int, step: Step, times: NDArray[np.float64] | None)
     op = step.op
     node = plan.program.network.nodes[op.node]
     y = op.outputs[0]
-    convolves = op.kind == "convolve"
+    parts = op.numbers["parts"] if op.kind == "chain" else [op] if op.kind == "convolve" else []
     touched = sum(one.bytes for one in (*op.inputs, *op.outputs))
-    if convolves and "packed" in op.numbers:
-        touched += op.numbers["packed"][0].nbytes
+    touched += sum(one.numbers["packed"][0].nbytes for one in parts if "packed" in one.numbers)
     return Line(
         f"{op.node} [{node.layer.section}]",
         op.kind,
         "eager" if step.call else str(op.choice or "engine"),
         y.shape,
         y.layout,
-        convolve.geometry(op).flops / 1e6 if convolves else 0.0,
+        sum(convolve.geometry(one).flops for one in parts) / 1e6,
         touched,
         None if times is None else float(times[index]),
     )

@@ -108,12 +108,14 @@ class Program:
 
     inputs   what is given to it, by name
     outputs  what is asked of it, by name: a layer's index for a head, (index, name) for a gradient
+    threads  that will share the work
     """
 
     network: Network
     ops: list[Op]
     inputs: dict[Any, Value]
     outputs: dict[Any, Value]
+    threads: int = 1
 
     def readers(self, value: Value) -> list[Op]:
         """Return the ops that read a Value."""

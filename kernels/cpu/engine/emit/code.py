@@ -150,6 +150,10 @@ class Code:
         where = self.pointer(self.add(address, offset), VECTOR)
         self.builder.store(vector.value, where).align = align
 
+    def word(self, address, offset=0):
+        """Return the int64 at address + offset."""
+        return self.builder.load(self.pointer(self.add(address, offset), INT))
+
     def load_part(self, address, count, offset=0):
         """Return a Vector of ``count`` float32 at address + offset, and zeros; read no more."""
         if count == LANES:

@@ -5,6 +5,8 @@ weights of up to 3x3 stay in them. Elsewhere each tap reads its cells of x anew,
 whose length is not known keep LLVM from loading too much ahead, and then parking it on the stack.
 """
 
+from functools import partial
+
 from ..records import CELL
 from .activation import activate
 from .code import Code
@@ -25,43 +27,11 @@ def depthwise(
     """
     code = Code(module, name, 12)
     x, w, b, y, r, x_row, x_step, y_row, r_row, rows, tiles, count = code.args
-    start = code.load(b) if bias else code.vector(0.0)
-    kept = [code.load(w, i * CELL) for i in range(size * size)] if keep == "weights" else []
-
-    def line(x, weights, sums):
-        """Return the sums with what one row of taps adds."""
-        sums = list(sums)
-        for q, uses in taps(size, stride, dilation, cells):
-            one = code.load(x, q * CELL)
-            for k, p in uses:
-                sums[p] = code.fma(weights[k], one, sums[p])
-        return sums
-
-    def each_tap(_, x, w, *sums):
-        weight = code.load(w)
-        reached = [
-            code.fma(weight, code.load(x, p * stride * CELL), one) for p, one in enumerate(sums)
-        ]
-        return [code.add(x, dilation * CELL), code.add(w, CELL), *reached]
-
-    def each_line(_, x, w, *sums):
-        if keep == "nothing":
-            _, after, *sums = code.loop(count, [x, w, *sums], each_tap)
-            return [code.add(x, x_row), after, *sums]
-        weights = [code.load(w, k * CELL) for k in range(size)]
-        return [code.add(x, x_row), code.add(w, size * CELL), *line(x, weights, sums)]
-
-    def all_lines(x):
-        sums = [start] * cells
-        if keep != "weights":
-            return code.loop(count, [x, w, *sums], each_line)[2:]
-        for i in range(size):
-            row = code.add(x, code.mul(x_row, i))
-            sums = line(row, kept[i * size : (i + 1) * size], sums)
-        return sums
+    window = Window(code, w, b if bias else None, count, size, stride, dilation, cells, keep)
 
     def each_tile(_, x, y, r):
-        for p, value in enumerate(all_lines(x)):
+        found = window.sums(lambda i: code.add(x, code.mul(x_row, i)))
+        for p, value in enumerate(found):
             if residual == "before":
                 value = value + code.load(r, p * CELL)
             value = activate(code, value, activation)
@@ -77,6 +47,78 @@ def depthwise(
 
     code.loop(rows, [x, y, r], each_row)
     code.end()
+
+
+def line(module, name, *, size, stride, dilation, cells, keep, activation):
+    """Write name(lines, w, bias, y, tiles, taps): one row of y, of ``tiles`` times ``cells`` cells.
+
+    lines  the address of ``size`` int64: where the first tap of the first cell is, in each row of
+           taps; all else is as in `depthwise`
+    """
+    code = Code(module, name, 6)
+    lines, w, b, y, tiles, count = code.args
+    window = Window(code, w, b, count, size, stride, dilation, cells, keep)
+
+    def each_tile(_, across, y):
+        found = window.sums(lambda i: code.add(code.word(lines, code.mul(8, i)), across))
+        for p, value in enumerate(found):
+            code.store(activate(code, value, activation), y, p * CELL)
+        return [code.add(across, cells * stride * CELL), code.add(y, cells * CELL)]
+
+    code.loop(tiles, [0, y], each_tile)
+    code.end()
+
+
+class Window:
+    """Sums of the products of one channel's weights with the cells around each cell of a tile.
+
+    w, b   addresses of [size][size][16] weights and of a Vector to begin with, or None
+    count  ``size``, as a number that is known only when it runs
+    """
+
+    def __init__(self, code, w, b, count, size, stride, dilation, cells, keep):
+        self.code, self.w, self.count, self.size = code, w, count, size
+        self.stride, self.dilation, self.cells, self.keep = stride, dilation, cells, keep
+        self.start = code.vector(0.0) if b is None else code.load(b)
+        kept = size * size if keep == "weights" else 0
+        self.weights = [code.load(w, i * CELL) for i in range(kept)]
+
+    def sums(self, line):
+        """Return the sum of each cell; ``line`` gives the address of the first tap of a row."""
+        code, size, found = self.code, self.size, [self.start] * self.cells
+        if self.keep != "weights":
+            return code.loop(self.count, [self.w, *found], partial(self._row, line))[1:]
+        for i in range(size):
+            found = self._line(line(i), self.weights[i * size : (i + 1) * size], found)
+        return found
+
+    def _row(self, line, i, w, *found):
+        """Add what row i of taps gives, with the weights at w."""
+        code, x = self.code, line(i)
+        if self.keep == "nothing":
+            _, w, *found = code.loop(self.count, [x, w, *found], self._tap)
+            return [w, *found]
+        weights = [code.load(w, k * CELL) for k in range(self.size)]
+        return [code.add(w, self.size * CELL), *self._line(x, weights, found)]
+
+    def _tap(self, _, x, w, *found):
+        """Add what one tap gives, with the weights at w."""
+        code = self.code
+        weight = code.load(w)
+        reached = [
+            code.fma(weight, code.load(x, p * self.stride * CELL), one)
+            for p, one in enumerate(found)
+        ]
+        return [code.add(x, self.dilation * CELL), code.add(w, CELL), *reached]
+
+    def _line(self, x, weights, found):
+        """Add what one row of taps gives, each cell of x loaded once."""
+        found = list(found)
+        for q, uses in taps(self.size, self.stride, self.dilation, self.cells):
+            one = self.code.load(x, q * CELL)
+            for k, p in uses:
+                found[p] = self.code.fma(weights[k], one, found[p])
+        return found
 
 
 def taps(size, stride, dilation, cells):
