@@ -35,6 +35,19 @@ def chain(ops: Any, x: Array, r: Array = None, *, parts: Sequence[Op]) -> Array:
     return convolve(ops, x, r, **parts[-1].numbers)
 
 
+def connect(ops: Any, x: Array, **numbers: Any) -> Array:
+    """Multiply each picture with a matrix, scale and bias, activate: w as in `convolve`."""
+    w, scale, bias = numbers["w"], numbers["scale"], numbers["bias"]
+    y = ops.linear(x, w if scale is None else w * scale[:, None])
+    y = y if bias is None else ops.bias(y, bias)
+    return ops.activate(y, numbers["activation"])
+
+
+def shortcut(ops: Any, *xs: Array, activation: str = "linear") -> Array:
+    """Add maps of different sizes onto the first, and activate the sum."""
+    return ops.activate(ops.shortcut(*xs), activation)
+
+
 def add(ops: Any, *xs: Array, activation: str = "linear") -> Array:
     """Add maps and activate the sum."""
     return ops.activate(ops.add(*xs), activation)
@@ -70,6 +83,8 @@ def normalize_grad(
 MEANING = {
     "chain": chain,
     "convolve": convolve,
+    "connect": connect,
+    "shortcut": shortcut,
     "add": add,
     "multiply": multiply,
     "copy": copy,

@@ -12,7 +12,7 @@ from typing import Any
 from ..kernels.cpu.engine import bf16, elementwise, head, layout, pool
 from ..kernels.cpu.engine import upsample as up
 from ..kernels.cpu.engine.records import Map, Row
-from . import chain, convolve
+from . import chain, convolve, vectors
 from .trace import Op, Value
 
 Sides = tuple[int, int, int, int]
@@ -123,6 +123,17 @@ LOWERINGS: dict[str, Lowering] = {
     "gaussian_yolo": Lowering(
         lambda op, x, y: head.gaussian_yolo(x, y, **op.numbers), writes=True, able=_flat
     ),
+    "region": Lowering(lambda op, x, y: head.region(x, y, **op.numbers), writes=True, able=_flat),
+    "connect": Lowering(vectors.connect, able=_maps),
+    "softmax": Lowering(
+        vectors.softmax, writes=True, able=lambda op: _maps(op) and op.numbers["counts"] is not None
+    ),
+    "shortcut": Lowering(vectors.shortcut, able=vectors.stepped),
+    "zeros_like": Lowering(lambda op, x, y: elementwise.fill(y), able=_flat),
+    **{
+        kind: Lowering(lambda op, x, y: getattr(layout, op.kind)(x, y, **op.numbers), able=_flat)
+        for kind in ("reorg", "reorg_inverse", "space_to_depth", "depth_to_space")
+    },
     "take": Lowering(lambda op, y: layout.take(op.numbers["name"], y), writes=True),
     "to_blocked": Lowering(lambda op, x, y: layout.to_blocked(x, y), reads=True),
     "to_planar": Lowering(lambda op, x, y: layout.to_planar(x, y), writes=True),

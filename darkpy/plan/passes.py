@@ -15,6 +15,7 @@ from .chain import fuse_chains
 from .trace import Op, Program, Value
 
 BLOCK = 16  # channels side by side
+FOLDED = {"conv2d": "convolve", "linear": "connect"}
 PLAIN = {"scale": None, "bias": None, "activation": "linear", "residual": "none", "pool": False}
 
 
@@ -27,10 +28,10 @@ def drop_identities(program: Program) -> None:
 
 
 def fold_batchnorm(program: Program) -> None:
-    """Make batch norm, or a bias, after a convolution part of its weights and its bias."""
-    for op in [op for op in program.ops if op.kind == "conv2d"]:
+    """Make batch norm, or a bias, after a convolution or a matrix part of its weights and bias."""
+    for op in [op for op in program.ops if op.kind in FOLDED]:
         x, w = op.args
-        op.kind, op.args = "convolve", [x]
+        op.kind, op.args = FOLDED[op.kind], [x]
         op.numbers = {**op.numbers, **PLAIN, "w": w}
         if norm := program.sole_reader(op, "batchnorm"):
             scales, biases, mean, variance = norm.args[1:]
@@ -43,8 +44,9 @@ def fold_batchnorm(program: Program) -> None:
 
 
 def fuse_activation(program: Program) -> None:
-    """Let convolutions, sums and products apply the activation that follows them."""
-    for op in [op for op in program.ops if op.kind in ("convolve", "add", "multiply")]:
+    """Let convolutions, matrices, sums and products apply the activation that follows them."""
+    kinds = ("convolve", "connect", "add", "shortcut", "multiply")
+    for op in [op for op in program.ops if op.kind in kinds]:
         after = program.sole_reader(op, "activate")
         if after and op.numbers.get("activation", "linear") == "linear" and _elementwise(after):
             op.numbers["activation"] = after.args[1]

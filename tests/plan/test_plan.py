@@ -55,7 +55,9 @@ def test_every_network_of_the_oracles_gives_what_the_eager_run_gives(path):
     require_equal(plan(x), Tape(network, params, kernels.ops("cpu")).forward(x))
 
 
-@pytest.mark.parametrize("name", ("yolov3-tiny", "yolov4-tiny", "yolov7-tiny", "yolo-fastest-1.1"))
+@pytest.mark.parametrize(
+    "name", ("yolov2", "yolov3-tiny", "yolov4-tiny", "yolov7-tiny", "yolo-fastest-1.1")
+)
 def test_nothing_of_a_shipped_network_is_left_to_the_eager_kernels(name):
     network, params, _ = networks.read(ROOT / "cfg" / f"{name}.cfg", 64)
     plan = compile(network, params, threads=1)
@@ -63,6 +65,50 @@ def test_nothing_of_a_shipped_network_is_left_to_the_eager_kernels(name):
     assert not [one for one in found if one.how == "eager"]
     assert all(one.milliseconds >= 0 for one in found)
     assert len(table(found, 100.0).splitlines()) == len(found) + 2
+
+
+CLASSIFIER = """[net]
+width=32
+height=32
+channels=3
+[convolutional]
+batch_normalize=1
+filters=32
+size=3
+stride=2
+pad=1
+activation=leaky
+[convolutional]
+filters=48
+size=1
+activation=relu
+[shortcut]
+from=-2
+activation=leaky
+[reorg3d]
+stride=2
+[avgpool]
+[connected]
+output=40
+batch_normalize=1
+activation=leaky
+[connected]
+output=10
+activation=linear
+[softmax]
+groups=2
+temperature=3
+[cost]
+"""
+
+
+def test_nothing_of_a_classifier_is_left_to_the_eager_kernels(tmp_path):
+    path = tmp_path / "x.cfg"
+    path.write_text(CLASSIFIER)
+    network, params, x = networks.read(path, batch=2)
+    plan = compile(network, params, batch=2, threads=2)
+    assert not [one for one in lines(plan) if one.how == "eager"]
+    require_equal(plan(x), Tape(network, params, kernels.ops("reference")).forward(x))
 
 
 def test_threads_that_call_one_plan_take_turns():

@@ -62,6 +62,25 @@ def decode(x, y, entries):
     return layout.turn("to_planar", x, y, y.plane, numbers, decoded=True)
 
 
+def softmax(y: Map, *, counts, temperature=1.0):
+    """Return the rows that do softmax in place: kernels/reference/softmax.py.
+
+    y       planar and without gaps
+    counts  lengths of the runs of each picture's values that make a softmax each
+    """
+    assert y.block == 1 and (y.row, y.plane) == (4 * y.w, 4 * y.w * y.h), y
+    runs, scratch = lengths(counts)
+    each = kernel("head", "softmax", temperature=repr(float(temperature)))
+    return [Row("head.softmax", (each, y.address, y.image, len(counts), runs), y.n, scratch)]
+
+
+def lengths(counts):
+    """Return what a driver needs of runs: their lengths, and bytes of scratch for one."""
+    runs = aligned((max(1, len(counts)),), np.int64)
+    runs[: len(counts)] = counts
+    return Packed(runs), CELL * -(-max(counts, default=1) // LANES)
+
+
 def region(x: Map, y: Map, *, classes, counts=()):
     """Return the rows that fill y with the output of a [region].
 
@@ -71,14 +90,13 @@ def region(x: Map, y: Map, *, classes, counts=()):
     """
     assert y.block == 1 and (y.row, y.plane) == (4 * y.w, 4 * y.w * y.h), y
     assert sum(counts) <= classes and x.c % (5 + classes) == 0, (x.c, classes, counts)
-    runs = aligned((max(1, len(counts)),), np.int64)
-    runs[: len(counts)] = counts
+    runs, scratch = lengths(counts)
     logistic = kernel(
         "elementwise", "add", maps=1, activation="logistic", align=64, whole=True, rest=0
     )
     args = (
-        logistic, kernel("head", "softmax"), x.address, x.image, x.plane, x.row, x.block,
-        y.address, y.image, x.h, x.w, x.c // (5 + classes), classes, len(counts), Packed(runs),
+        logistic, kernel("head", "softmax", temperature="1.0"),
+        x.address, x.image, x.plane, x.row, x.block,
+        y.address, y.image, x.h, x.w, x.c // (5 + classes), classes, len(counts), runs,
     )  # fmt: skip
-    scratch = CELL * -(-max(counts, default=1) // LANES)
     return [Row("head.region", args, x.n * x.h, scratch=scratch)]

@@ -53,3 +53,13 @@ def test_region(make, classes, counts):
     want = reference.region(x.get().astype(float), classes=classes, counts=counts)
     np.testing.assert_allclose(y.get(), want, **TOLERANCE)
     y.check()
+
+
+@pytest.mark.parametrize("counts, temperature", [((30,), 1.0), ((7, 16, 6), 2.5), ((1,), 1.0)])
+def test_softmax(counts, temperature):
+    y = planar(3, 30, 1, 1).put(drawn((3, 30, 1, 1)))
+    numbers = {"counts": counts, "temperature": temperature}
+    want = reference.softmax(y.get().astype(float), **numbers)
+    execute(head.softmax(y.map, **numbers))
+    np.testing.assert_allclose(y.get(), want, **TOLERANCE)
+    y.check()

@@ -1,5 +1,7 @@
 """Detection heads whose output is in the order of pixels."""
 
+from numba.extending import register_jitable
+
 from .call import call, load, store, word
 
 LEAST = -3.0e38
@@ -26,14 +28,27 @@ def region(a, task, scratch):
             store(scratch, load(to + 16))
             call(a[0], scratch, 0, 0, scratch, 0, 0, 0, 0, 1, 1, 0)
             store(to + 16, load(scratch))
-            at = to + 20
-            for run in range(a[13]):
-                count = word(a[14] + 8 * run)
-                vectors = (count + 15) // 16
-                for k in range(vectors * 16):
-                    store(scratch + 4 * k, load(at + 4 * k) if k < count else LEAST)
-                call(a[1], scratch, vectors)
-                for k in range(count):
-                    store(at + 4 * k, load(scratch + 4 * k))
-                at += 4 * count
+            runs(a[1], to + 20, a[13], a[14], scratch)
             to += 4 * entries
+
+
+def softmax(a, task, scratch):
+    """Do softmax over the runs of one picture's values.
+
+    a  [kernel, y, image, runs, their lengths]
+    """
+    runs(a[0], a[1] + task * a[2], a[3], a[4], scratch)
+
+
+@register_jitable
+def runs(kernel, at, count, lengths, scratch):
+    """Do softmax, in place, over runs that follow each other from an address on."""
+    for run in range(count):
+        length = word(lengths + 8 * run)
+        vectors = (length + 15) // 16
+        for k in range(vectors * 16):
+            store(scratch + 4 * k, load(at + 4 * k) if k < length else LEAST)
+        call(kernel, scratch, vectors)
+        for k in range(length):
+            store(at + 4 * k, load(scratch + 4 * k))
+        at += 4 * length

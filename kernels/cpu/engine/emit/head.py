@@ -22,10 +22,14 @@ def planar(module, name, *, whole, rest):
     sweep(module, name, body, [CELL, 0, 0, CELL], whole, rest)
 
 
-def softmax(module, name):
-    """Write name(x, vectors): softmax, in place, of so many Vectors at x."""
+def softmax(module, name, *, temperature):
+    """Write name(x, vectors): softmax of x / temperature, in place, of so many Vectors at x."""
     code = Code(module, name, 2)
     x, vectors = code.args
+    temperature = float(temperature)
+
+    def colder(x):
+        return x if temperature == 1 else x / temperature
 
     def greatest(_, at, most):
         return [code.add(at, CELL), code.maximum(code.load(at), most)]
@@ -34,7 +38,7 @@ def softmax(module, name):
     most = across(code, most, code.maximum)
 
     def power(_, at, total):
-        value = Numpy(code).exp(code.load(at) - most)
+        value = Numpy(code).exp(colder(code.load(at) - most))
         code.store(value, at)
         return [code.add(at, CELL), total + value]
 
