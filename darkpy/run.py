@@ -45,7 +45,8 @@ class Context:
 
     def add_grad(self, name: str, value: Array) -> None:
         """Add to the gradient of the parameter ``name``."""
-        self.grads[name] = self.grads[name] + value if name in self.grads else value
+        known = self.grads.get(name)
+        self.grads[name] = value if known is None else self.ops.add(known, value)
 
 
 class Tape:

@@ -10,11 +10,14 @@ well, so that all the rest can be compared:
 """
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from darkpy.kernels.common.geometry import BATCHNORM_EPSILON
+from darkpy.plan import fused, trace
+from darkpy.plan.training import PASSES
 from darkpy.run import Tape
 from darkpy.train import trainer
 from tests.conftest import SHARED
@@ -38,7 +41,7 @@ class OverwritingTape(Tape):
             gradients = node.layer.backward(self.frames[node.index], pending.pop(node.index))
             for one, dx in zip(node.inputs, gradients, strict=True):
                 adds = one in pending and node.layer.section != "convolutional"
-                pending[one] = pending[one] + dx if adds else dx
+                pending[one] = self.ops.add(pending[one], dx) if adds else dx
 
 
 def batchnorm_grad(dy, x, scales, mean, variance):
@@ -53,6 +56,37 @@ def batchnorm_grad(dy, x, scales, mean, variance):
     dx = dy / (np.sqrt(variance) + epsilon).reshape(planar)
     dx += (2 * dvariance / n).reshape(planar) * away + (dmean / n).reshape(planar)
     return dx, dscales, np.zeros_like(dscales)
+
+
+class Slipping:
+    """Kernels with darknet's gradient of batch norm."""
+
+    def __init__(self, ops):
+        self.ops = ops
+
+    def __getattr__(self, name):
+        return batchnorm_grad if name == "batchnorm_grad" else getattr(self.ops, name)
+
+
+def normalize_grad(ops, *args, **numbers):
+    """Return what a plan's op of this name would, with darknet's gradient of batch norm."""
+    return fused.normalize_grad(Slipping(ops), *args, **numbers)
+
+
+def slip(program):
+    """A pass of a plan: let batch norm's gradients be darknet's."""
+    for op in program.ops:
+        if op.kind == "normalize_grad":
+            op.kind = "normalize_grad_of_darknet"
+
+
+def slipping(monkeypatch):
+    """Let trainings have darknet's slips, whether they run eagerly or by plans."""
+    monkeypatch.setattr(trainer, "Tape", OverwritingTape)
+    monkeypatch.setattr(trace, "Tape", OverwritingTape)
+    monkeypatch.setitem(fused.MEANING, "normalize_grad_of_darknet", normalize_grad)
+    passes = (*PASSES[:-1], slip, PASSES[-1])
+    monkeypatch.setattr(trainer, "StepPlan", partial(trainer.StepPlan, passes=passes))
 
 
 def starting_weights(name, truth, make, folder):
@@ -94,9 +128,10 @@ def test_learns_as_the_c_program_does(name, tmp_path, make, monkeypatch, record_
     truth = np.load(ORACLE / f"{name}.npz")
     layout = (ORACLE / f"{name}.layout.jsonl").read_text()
     rows = [json.loads(row) for row in layout.splitlines()]
-    monkeypatch.setattr(trainer, "Tape", OverwritingTape)
+    slipping(monkeypatch)
     weights = starting_weights(name, truth, make, tmp_path)
     training = trainer.Trainer(ORACLE / f"{name}.cfg", weights)
+    assert training.planned
     training.ops.batchnorm_grad = batchnorm_grad
     pictures, truths = batch(truth)
     before = learned(training, rows, tmp_path)

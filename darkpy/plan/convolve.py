@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..kernels.cpu.engine import bf16, depthwise, direct, first, packing, store, winograd
 from ..kernels.cpu.engine.records import Map, Row
 from .trace import Op
 
+BLOCK = 16  # channels side by side
 FIRST = 15  # most channels of a planar map that a convolution reads as it is
 
 
@@ -68,12 +71,33 @@ class Geometry:
     @property
     def margin(self) -> tuple[int, int, int, int]:
         """The zeros needed around x: (top, left, bottom, right)."""
-        pad = self.padding
-        after = [
-            max(pad, (count - 1) * stride + self.dilation * (self.size - 1) - pad - (cells - 1))
-            for count, stride, cells in zip(self.y[2:], self.stride, self.x[2:], strict=True)
-        ]
-        return pad, pad, after[0], after[1]
+        return reach(
+            self.x,
+            self.y,
+            size=self.size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+        )
+
+
+def reach(
+    x: tuple[int, ...], y: tuple[int, ...], *, size: int, stride: Any, padding: int, dilation: int
+) -> tuple[int, int, int, int]:
+    """Return the zeros around x (n, c, h, w) that a convolution to y reads, as `Geometry` does."""
+    after = [
+        max(padding, (count - 1) * step + dilation * (size - 1) - padding - (cells - 1))
+        for count, step, cells in zip(y[2:], stride, x[2:], strict=True)
+    ]
+    return padding, padding, after[0], after[1]
+
+
+def alone(op: Op) -> bool:
+    """Return whether a gradient is that of a convolution of each channel alone, to one filter."""
+    n = op.numbers
+    other = op.inputs[1] if op.kind == "conv2d_weight_grad" else op.output
+    alike = n["stride"][0] == n["stride"][1] or op.kind == "conv2d_weight_grad"
+    return n["groups"] > 1 and n["groups"] == op.inputs[0].shape[1] == other.shape[1] and alike
 
 
 def geometry(op: Op) -> Geometry:
@@ -240,4 +264,46 @@ def rows(
         found = depthwise.conv2d(x, y, packed, bias, **tail)
     else:
         found = direct.conv2d(x, y, packed, bias, groups=g.groups, **tail)
+    return found
+
+
+def floats(op: Op) -> int:
+    """Return how many float32 the packed weights and biases take that an op is given anew."""
+    bias = op.numbers.get("bias")
+    return math.prod(_shape(op)) + (0 if bias is None else BLOCK * -(-len(bias) // BLOCK))
+
+
+def unpacked(op: Op, flat: NDArray[np.float32]) -> tuple[Any, Any]:
+    """Return packed weights, and biases or None, that lie in an array of `floats`."""
+    shape = _shape(op)
+    count = math.prod(shape)
+    return flat[:count].reshape(shape), flat[count:] if len(flat) > count else None
+
+
+def repack(op: Op, flat: NDArray[np.float32]) -> list[Row]:
+    """Return the rows that fill an array of `floats` with an op's weights and biases."""
+    packed, biases = unpacked(op, flat)
+    w, bias = op.numbers["w"], op.numbers.get("bias")
+    if op.kind == "convolve":
+        rows = pack(op.choice, geometry(op), w.ctypes.data, packed)
+    elif alone(op):
+        rows = depthwise.pack(w.ctypes.data, packed, shape=w.shape)
+    else:
+        groups = op.numbers["groups"]
+        rows = packing.pack(w.ctypes.data, packed, shape=w.shape, groups=groups, turned=True)
+    if bias is not None:
+        own = biases.reshape(-1, 1, 1, 1, BLOCK)
+        rows = [*rows, *first.pack(bias.ctypes.data, own, shape=(len(bias), 1, 1, 1))]
+    return rows
+
+
+def _shape(op: Op) -> tuple[int, ...]:
+    w = op.numbers["w"]
+    found: tuple[int, ...]
+    if op.kind == "convolve":
+        found = packed_shape(op.choice, geometry(op))
+    elif alone(op):
+        found = depthwise.packed_shape(w.shape)
+    else:
+        found = packing.packed_shape(w.shape, op.numbers["groups"], turned=True)
     return found

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..layers.base import Array
 from .trace import Op
 
+HALF: dict[str, Any] = {"size": 2, "stride": (2, 2), "padding": 1}
 GEOMETRY = ("stride", "padding", "dilation", "groups")
 
 
@@ -17,15 +20,34 @@ def convolve(ops: Any, x: Array, r: Array = None, **numbers: Any) -> Array:
     w, scale, bias  the weights of each filter are w * scale; None stands for 1, and for 0
     residual        "before" adds r to what is activated, "after" to what the activation gives
     pool            take the largest of each 2 x 2 cells at the end
+    turned          w is that of a convolution of which this is the gradient by its input
     """
     w, scale, bias = numbers["w"], numbers["scale"], numbers["bias"]
     w = w if scale is None else w * scale[:, None, None, None]
-    y = ops.conv2d(x, w, **{name: numbers[name] for name in GEOMETRY})
+    keys = {name: numbers[name] for name in GEOMETRY}
+    y = ops.conv2d(x, turned(w, keys["groups"]) if numbers.get("turned") else w, **keys)
     y = y if bias is None else ops.bias(y, bias)
     y = ops.add(y, r) if numbers["residual"] == "before" else y
     y = ops.activate(y, numbers["activation"])
     y = ops.add(y, r) if numbers["residual"] == "after" else y
-    return ops.maxpool(y, size=2, stride=(2, 2), padding=1) if numbers["pool"] else y
+    return ops.maxpool(y, **HALF) if numbers["pool"] else y
+
+
+def turned(w: Array, groups: int) -> Array:
+    """Return w (f, c / groups, k, k) with windows turned about, filters and channels exchanged."""
+    f, c, k, _ = w.shape
+    grouped = w.reshape(groups, f // groups, c, k, k)[..., ::-1, ::-1]
+    return np.ascontiguousarray(grouped.transpose(0, 2, 1, 3, 4)).reshape(-1, f // groups, k, k)
+
+
+def input_grad(ops: Any, dy: Array, *, w: Array, **numbers: Any) -> Array:
+    """Return the gradient of a convolution's input."""
+    return ops.conv2d_input_grad(dy, w, **numbers)
+
+
+def batchnorm(ops: Any, y: Array, *known: Array, activation: str = "linear") -> Array:
+    """Normalise by known statistics and activate."""
+    return ops.activate(ops.batchnorm(y, *known), activation)
 
 
 def chain(ops: Any, x: Array, r: Array = None, *, parts: Sequence[Op]) -> Array:
@@ -63,21 +85,25 @@ def copy(ops: Any, x: Array) -> Array:
     return x
 
 
-def normalize(ops: Any, y: Array, *, scales: Array, biases: Array, activation: str) -> Any:
-    """Normalise over the batch and activate; return that, the mean and the variance."""
+def normalize(
+    ops: Any, y: Array, *, scales: Array, biases: Array, activation: str, pool: bool
+) -> Any:
+    """Normalise over the batch and activate, then pool two by two; return that, mean, variance."""
     mean, variance = ops.batch_statistics(y)
-    z = ops.batchnorm(y, scales, biases, mean, variance)
-    return ops.activate(z, activation), mean, variance
+    out = ops.activate(ops.batchnorm(y, scales, biases, mean, variance), activation)
+    return ops.maxpool(out, **HALF) if pool else out, mean, variance
 
 
 def normalize_grad(
     ops: Any, dout: Array, y: Array, mean: Array, variance: Array, **numbers: Any
 ) -> Any:
     """Return the gradients of y, scales and biases."""
-    scales = numbers["scales"]
+    scales, kind = numbers["scales"], numbers["activation"]
     z = ops.batchnorm(y, scales, numbers["biases"], mean, variance)
-    dz = ops.activate_grad(dout, z, numbers["activation"])
-    return ops.batchnorm_grad(dz, y, scales, mean, variance)
+    if numbers["pool"]:
+        out = ops.activate(z, kind)
+        dout = ops.maxpool_grad(dout, out, ops.maxpool(out, **HALF), **HALF)
+    return ops.batchnorm_grad(ops.activate_grad(dout, z, kind), y, scales, mean, variance)
 
 
 MEANING = {
@@ -88,6 +114,8 @@ MEANING = {
     "add": add,
     "multiply": multiply,
     "copy": copy,
+    "input_grad": input_grad,
+    "batchnorm": batchnorm,
     "normalize": normalize,
     "normalize_grad": normalize_grad,
 }

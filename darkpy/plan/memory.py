@@ -7,7 +7,12 @@ Pisarchyk and Lee 2020, https://arxiv.org/abs/2001.03288).
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .trace import Program, Value
 
@@ -29,10 +34,36 @@ class Place:
     border: tuple[int, int, int, int]
 
 
-def place(program: Program) -> tuple[dict[Value, Place], int]:
-    """Return the place of every root Value, and the bytes of the arena."""
+class Room:
+    """Memory for plans that run one at a time: a buffer for each use, as large as any has needed.
+
+    plans  that lie in it, by any key; they are let go before a larger buffer is made
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, NDArray[np.uint8]] = {}
+        self.plans: dict[Any, Any] = {}
+
+    def take(self, use: str, size: int) -> NDArray[np.uint8]:
+        """Return the buffer for a use, of ``size`` bytes or more."""
+        if use not in self._buffers or len(self._buffers[use]) < size:
+            self.plans.clear()
+            self._buffers.pop(use, None)
+            self._buffers[use] = aligned(size)
+        return self._buffers[use]
+
+
+def aligned(size: int) -> NDArray[np.uint8]:
+    """Return zeros, in bytes, at an address that is a multiple of 64."""
+    raw = np.zeros(size + LINE, np.uint8)
+    start = -raw.ctypes.data % LINE
+    return raw[start : start + size]
+
+
+def place(program: Program, elsewhere: Container[Value] = ()) -> tuple[dict[Value, Place], int]:
+    """Return the place of every root Value but those elsewhere, and the bytes of the arena."""
     borders = margins(program)
-    lives = lifetimes(program)
+    lives = {one: life for one, life in lifetimes(program).items() if one not in elsewhere}
     shapes = {root: strides(root, borders.get(root, (0, 0, 0, 0))) for root in lives}
     placed: dict[Value, Place] = {}
     for root in sorted(lives, key=lambda one: -shapes[one][0]):

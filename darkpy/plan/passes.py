@@ -126,40 +126,41 @@ def choose_layout(program: Program) -> None:
     for value in program.values():
         value.root.planar = True
     for op in program.ops:
-        if not layouts(op)[1]:
-            for one in op.outputs:
+        for one, planar in zip(op.outputs, layouts(op)[1], strict=True):
+            if not planar:
                 one.root.planar = False
+    asked = {id(value): name for name, value in program.outputs.items()}
     converted: dict[tuple[int, bool], Value] = {}
     ops: list[Op] = []
     for op in program.ops:
         reads, writes = layouts(op)
+        wanted = {id(one): planar for one, planar in zip(op.inputs, reads, strict=True)}
         for i, one in enumerate(op.args):
-            if isinstance(one, Value) and one.root.planar != reads:
-                key = (id(one), reads)
+            if isinstance(one, Value) and one.root.planar != wanted[id(one)]:
+                key = (id(one), not one.root.planar)
                 if key not in converted:
-                    converted[key] = Value(one.shape, planar=reads)
-                    ops.append(_conversion(one, converted[key], op.node))
+                    converted[key] = Value(one.shape, planar=not one.root.planar)
+                    ops.append(_conversion(one, converted[key], op))
                 op.args[i] = converted[key]
-        for i, one in enumerate(op.outputs):
+        after: list[Op] = []
+        for i, planar in enumerate(writes):
+            one = op.outputs[i]
             if one.base is None:
-                one.planar = writes
-            elif one.root.planar != writes:
-                own = Value(one.shape, planar=writes)
-                op.outputs[i] = own
-                ops += [op, _conversion(own, one, op.node)]
-                break
-        else:
-            ops.append(op)
-    for name, value in program.outputs.items():
-        if not value.root.planar:
-            program.outputs[name] = Value(value.shape)
-            ops.append(_conversion(value, program.outputs[name], program.ops[-1].node))
+                one.planar = planar
+            elif one.root.planar != planar:
+                op.outputs[i] = Value(one.shape, planar=planar)
+                after.append(_conversion(op.outputs[i], one, op))
+            if id(one) in asked and not one.root.planar:
+                name = asked[id(one)]
+                program.outputs[name] = Value(one.shape)
+                after.append(_conversion(one, program.outputs[name], op))
+        ops += [op, *after]
     program.ops = ops
 
 
-def _conversion(value: Value, to: Value, node: int) -> Op:
+def _conversion(value: Value, to: Value, reader: Op) -> Op:
     kind = "to_planar" if to.root.planar else "to_blocked"
-    return Op(kind, [value], {}, [to], node)
+    return Op(kind, [value], {}, [to], reader.node, back=reader.back)
 
 
 def _absorb(program: Program, op: Op, reader: Op) -> None:

@@ -53,6 +53,9 @@ class Gone:
 class Plan:
     """A program bound to memory and kernels.
 
+    arrays  planar, without gaps, in which Values lie that are not to lie in the arena
+    room    the memory to use; plans that share it run one at a time
+
     A run relies on nothing that the arena held before: it writes whatever it reads, zeros around
     maps included. So a map may lie where any other lay that is read no more.
 
@@ -66,13 +69,17 @@ class Plan:
         threads: int,
         strict: bool = False,
         progress: Progress | None = None,
+        arrays: Mapping[Value, Floats] | None = None,
+        room: memory.Room | None = None,
     ) -> None:
         self.program = program
         take(program)
         self.threads = threads
         self.strict = strict
-        self.places, size = memory.place(program)
-        self._arena = aligned(size)
+        self._arrays = dict(arrays or {})
+        self._room = room or memory.Room()
+        self.places, size = memory.place(program, self._arrays)
+        self._arena = self._room.take("arena", size)
         self.arena = size
         self._turn = threading.RLock()
         self._eager: Any = None
@@ -81,6 +88,9 @@ class Plan:
         self._tables_timed: list[tuple[Any, list[int]]] | None = None
         self._packed: list[Op] = []
         self.steps = [self._bind(op) for op in program.ops]
+        rows = [row for step in self.steps for row in step.rows]
+        self._room.take("shared", max((row.shared for row in rows), default=0))
+        self._room.take("scratch", team.room(rows, threads))
         self._build(progress)
         self._fill()
         self._forward = self._tables([step for step in self.steps if not step.op.back])
@@ -167,14 +177,16 @@ class Plan:
         borders = [row for one in op.outputs for row in self._border(one)]
         if found is None:
             return Step(op, borders, self._call(op))
-        if op.kind == "convolve":
+        if op.kind == "convolve" and not lower.packs(op):
             self._pack(op)
         if op.kind == "chain":
             op.choice = chain.choose(op, self.threads)
             for part in op.numbers["parts"]:
                 self._pack(part)
-        maps = [self.map(one) for one in (*op.inputs, *op.outputs)]
-        return Step(op, [*borders, *found.rows(op, *maps)])
+        places = [
+            self.map(one) if one.ndim == 4 else self._view(one) for one in (*op.inputs, *op.outputs)
+        ]
+        return Step(op, [*borders, *found.rows(op, *places)])
 
     def _pack(self, op: Op) -> None:
         """Choose how a convolution is computed, and make room for its weights and biases."""
@@ -182,7 +194,7 @@ class Plan:
         op.choice = op.choice or convolve.choose(g, self.threads, self.strict)
         packed = convolve.empty(op.choice, g)
         block = memory.BLOCKS["bf16"]
-        biases = aligned(4 * block * -(-g.y[1] // block)).view(np.float32)
+        biases = memory.aligned(4 * block * -(-g.y[1] // block)).view(np.float32)
         op.numbers["packed"] = (packed, biases)
         self._packed.append(op)
 
@@ -215,7 +227,7 @@ class Plan:
     def _border(self, value: Value) -> list[Row]:
         """Return the rows that write the zeros around a root Value that this is the first of."""
         root = value.root
-        if root in self._bordered or not any(self.places[root].border):
+        if root in self._arrays or root in self._bordered or not any(self.places[root].border):
             return []
         self._bordered.add(root)
         return list(elementwise.zero_border(self.map(root)))
@@ -267,7 +279,8 @@ class Plan:
         """Return rows as a table with addresses for all that they name."""
         named = [one for row in rows for one in row.args if isinstance(one, Kernel)]
         known = store.addresses(named)
-        shared = aligned(max((row.shared for row in rows), default=0))
+        shared = self._room.take("shared", max((row.shared for row in rows), default=0))
+        scratch = self._room.take("scratch", team.room(rows, self.threads))
 
         def resolve(one: Any) -> int:
             if isinstance(one, Kernel):
@@ -280,7 +293,7 @@ class Plan:
                 return int(shared.ctypes.data) + int(one.offset)
             return int(one)
 
-        table = team.Table(rows, self.threads, resolve)
+        table = team.Table(rows, self.threads, resolve, scratch)
         table.kept = (rows, shared)
         named = [one for row in rows for one in row.args]
         self._given += [
@@ -290,6 +303,9 @@ class Plan:
 
     def map(self, value: Value) -> Map:
         """Return where a Value lies."""
+        if value in self._arrays:
+            array = self._arrays[value]
+            return Map(array.ctypes.data, *array.shape, 1, *array.strides[:3])
         root, place = value.root, self.places[value.root]
         block, size = memory.BLOCKS[root.layout], 2 if root.half else 4
         top, left, _, _ = place.border
@@ -299,7 +315,9 @@ class Plan:
         return Map(address, *value.shape, block, *strides, place.border, size)
 
     def _view(self, value: Value) -> Floats:
-        """Return a planar Value as an array of numpy that shows the arena."""
+        """Return a planar Value as an array of numpy that shows where it lies."""
+        if value in self._arrays:
+            return self._arrays[value]
         place = self.places[value.root]
         memory_ = self._arena[place.offset :].view(np.float32)
         if value.ndim != 4:
@@ -367,10 +385,3 @@ def flops(network: Network) -> int:
         for node in network.nodes
         if node.layer.section == "convolutional" and "weights" in node.params
     )
-
-
-def aligned(size: int) -> NDArray[np.uint8]:
-    """Return zeros, in bytes, at an address that is a multiple of 64."""
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size]

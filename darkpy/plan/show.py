@@ -61,7 +61,7 @@ def total(found: Sequence[Line]) -> Line:
 def _line(plan: Plan, index: int, step: Step, times: NDArray[np.float64] | None) -> Line:
     op = step.op
     node = plan.program.network.nodes[op.node]
-    y = op.outputs[0]
+    y = (*op.outputs, *op.inputs)[0]
     parts = op.numbers["parts"] if op.kind == "chain" else [op] if op.kind == "convolve" else []
     touched = sum(one.bytes for one in (*op.inputs, *op.outputs))
     touched += sum(one.numbers["packed"][0].nbytes for one in parts if "packed" in one.numbers)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from .passes import Pass, _absorb, _replace, elide_route
-from .trace import Program, Value
+from . import convolve
+from .lower import laid_out
+from .passes import PLAIN, Pass, _absorb, _replace, choose_layout, elide_route, fuse_shortcut
+from .trace import Op, Program, Value
 
 BLOCK = 16
 
@@ -50,7 +52,7 @@ def fuse_normalize(program: Program) -> None:
             continue
         (grad,) = grads
         norm.kind, norm.args = "normalize", [y]
-        norm.numbers = {"scales": scales, "biases": biases, "activation": name}
+        norm.numbers = {"scales": scales, "biases": biases, "activation": name, "pool": False}
         norm.outputs = [act.output if act else norm.output, mean, variance]
         program.ops.remove(statistics)
         dout = slope.args[0] if slope else grad.args[0]
@@ -61,24 +63,63 @@ def fuse_normalize(program: Program) -> None:
                 program.ops.remove(one)
 
 
+def fuse_pool(program: Program) -> None:
+    """Let batch norm write the largest of each 2 x 2 cells alone, where that is all that is read.
+
+    Its gradient finds anew which cell that was, so that the map before the pool is not kept.
+    """
+    for norm in [op for op in program.ops if op.kind == "normalize"]:
+        out = norm.outputs[0]
+        readers = program.readers(out)
+        if [op.kind for op in readers] != ["maxpool", "maxpool_grad"] or program.is_output(out):
+            continue
+        pool, back = readers
+        after = program.sole_reader(back, "normalize_grad")
+        halves = pool.numbers == {"size": 2, "stride": (2, 2), "padding": 1}
+        if after is None or not halves or out.shape[2] % 2 or out.shape[3] % 2:
+            continue
+        norm.outputs[0] = pool.output
+        after.args[0] = back.args[0]
+        for op in (norm, after):
+            op.numbers = {**op.numbers, "pool": True}
+        program.ops.remove(pool)
+        program.ops.remove(back)
+
+
+def reuse_maps(program: Program) -> None:
+    """Let the gradient of what was normalised lie where that did, which nobody reads after it."""
+    for op in [op for op in program.ops if op.kind == "normalize_grad"]:
+        y = op.args[1]
+        if program.readers(y)[-1] is op and y.base is None and not program.is_output(y):
+            op.outputs[0].base = y
+
+
 def fuse_bias(program: Program) -> None:
     """Let a convolution add its bias."""
     for op in [op for op in program.ops if op.kind == "conv2d"]:
         x, w = op.args
         if not isinstance(w, Value):
             op.kind, op.args = "convolve", [x]
-            op.numbers |= {
-                "w": w,
-                "scale": None,
-                "bias": None,
-                "activation": "linear",
-                "residual": "none",
-                "pool": False,
-            }
+            op.numbers |= {"w": w, **PLAIN}
             bias = program.sole_reader(op, "bias")
             if bias:
                 op.numbers["bias"] = bias.args[1]
                 _absorb(program, op, bias)
+
+
+def turn_gradients(program: Program) -> None:
+    """Make the gradient of a convolution's input one with turned weights, where its stride is 1."""
+    for op in [op for op in program.ops if op.kind == "conv2d_input_grad"]:
+        dy, w = op.args
+        if isinstance(w, Value):
+            continue
+        op.kind, op.args = "input_grad", [dy]
+        padding = op.numbers["dilation"] * (w.shape[2] - 1) - op.numbers["padding"]
+        op.numbers |= {"w": w}
+        if op.numbers["stride"] == (1, 1) and padding >= 0:
+            op.kind = "convolve"
+            op.numbers = {**op.numbers, **PLAIN, "padding": padding, "turned": True}
+            del op.numbers["shape"]
 
 
 def elide_gradients(program: Program) -> None:
@@ -94,6 +135,20 @@ def elide_gradients(program: Program) -> None:
         program.ops.remove(op)
 
 
+def pack_weights(program: Program, threads: int) -> None:
+    """Let convolutions that the engine computes be given weights packed anew, by an op before."""
+    ops: list[Op] = []
+    for op in program.ops:
+        if op.kind in ("convolve", "input_grad") and laid_out(op):
+            if op.kind == "convolve":
+                op.choice = convolve.choose(convolve.geometry(op), threads)
+            packed = Value((convolve.floats(op),))
+            ops.append(Op("pack", [], {"of": op}, [packed], op.node, back=op.back))
+            op.args.append(packed)
+        ops.append(op)
+    program.ops = ops
+
+
 def _elementwise(name: str) -> bool:
     from ..kernels.common.activations import ACTIVATIONS
 
@@ -104,7 +159,12 @@ PASSES: tuple[Pass, ...] = (
     drop_identities,
     defer_statistics,
     fuse_normalize,
+    fuse_pool,
     fuse_bias,
+    turn_gradients,
+    fuse_shortcut,
     elide_route,
     elide_gradients,
+    reuse_maps,
+    choose_layout,
 )

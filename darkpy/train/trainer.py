@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..detect import PLAN_FROM
 from ..errors import DeviceError, TrainingError
 from ..kernels.common.geometry import ROLLING_MOMENTUM
 from ..loss import LOSSES, HeadLoss, Moment, Rejection, Truths
 from ..network import Network, Node
+from ..plan import flops
+from ..plan.step import StepPlan, Training
 from ..randomness import generator
 from ..run import Tape
 from ..weights import Params, read_weights, write_weights
@@ -23,6 +26,7 @@ from .figures import HeadFigures
 from .optimizer import STATISTICS, Optimizer, learned, stop_layer
 from .schedule import learning_rate, minibatch
 
+KEPT = 24  # sizes of pictures that are ready at once
 LAST_WITHOUT_EMA = 1000  # iterations at the end that darknet trains on from the average
 
 
@@ -84,7 +88,9 @@ class Trainer:
         self.rate_scale = 1.0
         self.rate = 0.0
         self.heads: tuple[HeadFigures, ...] = ()
-        self._tapes: dict[tuple[int, int], Tape] = {}
+        self.planned = self.device == "cpu" and flops(self.network) >= PLAN_FROM
+        self._tapes: dict[tuple[int, int, int], Tape | StepPlan] = {}
+        self._room = Training()
         self.settled = self.params.loaded
 
     def _start(self, weights: str | Path | None) -> Params:
@@ -109,8 +115,8 @@ class Trainer:
         iteration = self.iteration + 1
         for statistic in self._unsettled():
             statistic[...] = 0
-        tape = self._tape(images.shape[2], images.shape[3])
         stop = stop_layer(self.network, iteration)
+        tape = self._tape(images.shape[2], images.shape[3], stop)
         total, figures = 0.0, _Figures(self.losing)
         for k, slots in enumerate(self._minibatches(len(images))):
             rng = generator(self.seed, "layers", iteration, k)
@@ -213,13 +219,22 @@ class Trainer:
         ends = [count * k // parts for k in range(parts + 1)]
         return (range(a, b) for a, b in pairwise(ends))
 
-    def _tape(self, height: int, width: int) -> Tape:
-        """Return the tape for inputs of this size; only the last size's is kept."""
-        tape = self._tapes.get((height, width))
-        if tape is None:
-            network = self._sized(height, width)
-            tape = Tape(network, self.params, self.ops, True, None, self.optimizer.frozen)
-            self._tapes = {(height, width): tape}
+    def _tape(self, height: int, width: int, stop: int) -> Tape | StepPlan:
+        """Return what runs inputs of this size, and back to layer ``stop``.
+
+        A network of less than `PLAN_FROM` operations a picture runs eagerly, as in a Detector.
+        """
+        key = (height, width, stop)
+        if key not in self._tapes:
+            if len(self._tapes) >= KEPT:
+                self._tapes.clear()
+            network, frozen = self._sized(height, width), self.optimizer.frozen
+            self._tapes[key] = (
+                StepPlan(network, self.params, frozen, stop, room=self._room)
+                if self.planned
+                else Tape(network, self.params, self.ops, True, None, frozen)
+            )
+        tape = self._tapes[key]
         for frame in tape.frames:
             frame.grads.clear()
         return tape
@@ -240,7 +255,7 @@ class Trainer:
 
     def _pass(
         self,
-        tape: Tape,
+        tape: Tape | StepPlan,
         images: NDArray[np.float32],
         truths: Truths,
         stop: int,
@@ -263,19 +278,20 @@ class Trainer:
             }
         cost = sum(loss.cost for loss in losses.values()) / len(losses)
         if not math.isfinite(cost):
-            raise NotFinite(self._culprit(tape, images), slots, "puts out no finite number")
+            raise NotFinite(self._culprit(network, images), slots, "puts out no finite number")
         figures.add(losses)
         tape.backward({i: loss.gradient for i, loss in losses.items()}, stop, image=False)
         return cost
 
-    def _culprit(self, tape: Tape, images: NDArray[np.float32]) -> str:
+    def _culprit(self, network: Network, images: NDArray[np.float32]) -> str:
         """Return where the first output lies that is not finite, in a second run forward."""
-        for node, y in zip(tape.network.nodes, tape.activations(images), strict=True):
+        tape = Tape(network, self.params, self.ops, True, None, self.optimizer.frozen)
+        for node, y in zip(network.nodes, tape.activations(images), strict=True):
             if not np.isfinite(y).all():
                 return node.where
         return self.losing[-1].where
 
-    def _gradients(self, tape: Tape, batch: int) -> list[dict[str, NDArray[np.float32]]]:
+    def _gradients(self, tape: Tape | StepPlan, batch: int) -> list[dict[str, NDArray[np.float32]]]:
         """Return the gradients of the iteration; NotFinite if one is no finite number."""
         mends = self.network.options.try_fix_nan
         for node, frame in zip(tape.network.nodes, tape.frames, strict=True):

@@ -71,6 +71,13 @@ def activate(x: Map, y: Map, activation):
     return add(x, y, activation=activation)
 
 
+def activate_grad(dy: Map, z: Map, dz: Map, activation):
+    """Return the rows that fill dz with dy times the slope at z, what went into the activation."""
+    alike(dy, z, dz)
+    times = kernel("elementwise", "activate_grad", activation=activation, **kind(dz))
+    return [planes(times, dz, [dy, z, None, dz])]
+
+
 def bias(x: Map, bias, y: Map, activation="linear"):
     """Return the rows that fill y with x plus a bias a channel, activated.
 
@@ -109,6 +116,14 @@ def multiply_grad(dz: Map, x: Map, dby: Map):
 def fill(y: Map, value=0.0):
     """Return the rows that write a number into every cell of y, blocked, but not its border."""
     return [planes(kernel("elementwise", "fill", value=str(value)), y, [None, None, None, y])]
+
+
+def clear_rest(y: Map):
+    """Return the rows that write zeros into the last block of y, blocked, if it is not whole."""
+    if y.c % LANES == 0:
+        return []
+    last = at(y, y.blocks - 1)
+    return [planes(kernel("elementwise", "fill", value="0"), y, [None] * 3 + [last], blocks=1)]
 
 
 def zero_border(y: Map, barrier=False):

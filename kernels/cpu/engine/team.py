@@ -38,11 +38,12 @@ class Table:
 
     rows      `records.Row`; of one with a ``barrier`` all tasks are done before the next begins
     resolve   turns an argument of a row into an int
+    scratch   `room` bytes of the rows, at a multiple of 64, or None: memory of its own
 
     One run at a time: threads that run a table at once take turns.
     """
 
-    def __init__(self, rows, threads, resolve):
+    def __init__(self, rows, threads, resolve, scratch=None):
         known = store.addresses([row.driver for row in rows])
         self.threads = threads
         self.count = len(rows)
@@ -60,10 +61,10 @@ class Table:
             at += threads * LINE
         if table:
             self.table[:] = table
-        room = -(-max((row.scratch for row in rows), default=0) // LINE) * LINE + LINE
-        self.scratch = aligned(room * threads // 4, np.float32)
+        size = room(rows, threads)
+        self.scratch = aligned(size, np.uint8) if scratch is None else scratch
         start = self.scratch.ctypes.data
-        self.places = np.arange(start, start + room * threads, room, dtype=np.int64)
+        self.places = np.arange(start, start + size, size // threads, dtype=np.int64)
         self.times = np.zeros((len(rows) + 1, 2), np.int64)
         self.job = np.zeros(JOB, np.int64)
         self.job[:8] = (
@@ -80,6 +81,11 @@ class Table:
         self.turn = threading.Lock()
         self.counters[:] = 0
         self.job[4] = 0
+
+
+def room(rows, threads):
+    """Return the bytes of scratch of so many threads."""
+    return (-(-max((row.scratch for row in rows), default=0) // LINE) * LINE + LINE) * threads
 
 
 def goals(rows):

@@ -36,6 +36,7 @@ FIRST, AGAIN = 0.038, 0.006  # a byte of weights: from memory, for all threads, 
 FAR = 8 << 20  # bytes of weights that come from memory once more in each task but the first
 CACHE = 1 << 18  # bytes of the tiles of a task; what is more comes from the second cache, and five
 SPILLED, BEYOND = 0.006, 0.05  # times as much from beyond it: a byte, each time they are read
+BEYOND_CACHES = 4 << 20  # bytes of weights that are not in a cache when they are multiplied
 FOREIGN = 0.008  # a byte of tiles that another thread transformed
 
 
@@ -63,9 +64,11 @@ def pack(w, w_shape, packed, *, m, turned=False):
     blocks, depth = -(-f // LANES), -(-c // LANES) * LANES
     each = min(depth, 8 * LANES)
     shares = -(-depth // each)
+    past = packed.nbytes > BEYOND_CACHES
+    code = kernel("winograd", "transform_weights", m=m, turned=turned, past=past)
     args = (
-        kernel("winograd", "transform_weights", m=m, turned=turned), w, Packed(packed), f, c, depth,
-        *steps, GROUP[target.host().registers], (m + 2) ** 2, each, shares, blocks,
+        code, w, Packed(packed), f, c, depth, *steps, GROUP[target.host().registers],
+        (m + 2) ** 2, each, shares, blocks,
     )  # fmt: skip
     return [Row("winograd.weights", args, blocks * shares)]
 

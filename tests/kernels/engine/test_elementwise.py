@@ -41,6 +41,24 @@ def test_activations(name):
     near(x.get(), reference.activate(drawn((1, 20, 3, 6)).astype(float) * 4, name))
 
 
+@pytest.mark.parametrize("name", SIMPLE)
+def test_gradients_of_activations(name):
+    dy, z = (blocked(1, 20, 3, 6, border=i).put(drawn((1, 20, 3, 6), i) * 4) for i in (1, 0))
+    execute(elementwise.activate_grad(dy.map, z.map, dy.map, name))  # in place
+    want = [drawn((1, 20, 3, 6), i).astype(float) * 4 for i in (1, 0)]
+    want = reference.activate_grad(*want, name)
+    # a slope near 0 may be a difference of numbers near 1; dy is up to a dozen
+    np.testing.assert_allclose(dy.get(), want, rtol=2e-6, atol=1e-5)
+    dy.check()
+
+
+def test_what_is_beyond_the_channels_is_cleared():
+    y = blocked(2, 21, 3, 4, border=1, fill=3)
+    execute(elementwise.clear_rest(y.map))
+    assert (y.get()[:, :16] == 3).all() and not y.array[:, 1].any()
+    assert elementwise.clear_rest(y.range(0, 16).map) == []
+
+
 @pytest.mark.parametrize("make", [blocked, planar])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_bias(make, shape):

@@ -123,3 +123,50 @@ def test_bias_grad(shape, activation):
         np.testing.assert_allclose(dz.get(), expected, rtol=0, atol=1e-6)
         dz.check()
     np.testing.assert_allclose(v.get("dbiases"), expected.sum((0, 2, 3)), rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 2, 6), (3, 21, 6, 10), (2, 40, 32, 34)], ids=str)
+@pytest.mark.parametrize("activation", ["linear", "leaky", "mish"])
+def test_normalize_and_pool_there_and_back(shape, activation):
+    h, w = shape[2:]
+    pool = {"size": 2, "stride": (2, 2), "padding": 1}
+    x, dout, v = draw(shape, 2)
+    x[0, 0, :2, :2] = x[0, 0, 0, 0]  # of equal cells the first has all
+    dout = dout[:, :, : h // 2, : w // 2]
+    known = [each.astype(float) for each in (v.get("scales"), v.get("biases"))]
+    x64 = x.astype(float)
+    mean, variance = REFERENCE.batch_statistics(x64)
+    z = REFERENCE.batchnorm(x64, *known, mean, variance)
+    whole = REFERENCE.activate(z, activation)
+    pooled = REFERENCE.maxpool(whole, **pool)
+    y, out, back = held(x), held(pooled * 0), held(dout, 2)
+    names = ("mean", "variance", "scales", "biases", "dscales", "dbiases")
+    maps.execute(
+        normalize.statistics(y.map, *v.address(*names[:2]))
+        + normalize.normalize(
+            y.map, out.map, *v.address(*names[:4]), activation=activation, pool=True
+        )
+    )
+    np.testing.assert_allclose(out.get(), pooled, rtol=0, atol=4e-6)
+    rows = normalize.normalize_grad(
+        back.map, y.map, y.map, *v.address(*names), activation=activation, pool=True
+    )
+    maps.execute(rows)  # dy where y was
+    dpool = REFERENCE.maxpool_grad(dout.astype(float), whole, pooled, **pool)
+    dz = REFERENCE.activate_grad(dpool, z, activation)
+    dx, dscales, dbiases = REFERENCE.batchnorm_grad(dz, x64, known[0], mean, variance)
+    np.testing.assert_allclose(y.get(), dx, rtol=0, atol=1e-5)
+    scale = np.sqrt(dz[:, 0].size)
+    np.testing.assert_allclose(v.get("dscales"), dscales, rtol=0, atol=2e-6 * scale)
+    np.testing.assert_allclose(v.get("dbiases"), dbiases, rtol=0, atol=2e-6 * scale)
+    for each in (y, out, back):
+        each.check()
+
+
+def test_rolling_averages_follow():
+    _, _, v = draw((1, 21, 2, 2))
+    batch = v.get("scales").copy()
+    want = v.get("biases").copy()
+    REFERENCE.roll_average(want, batch)
+    maps.execute(normalize.roll_average(*v.address("biases", "scales"), 21))
+    np.testing.assert_allclose(v.get("biases"), want, rtol=1e-6, atol=1e-8)

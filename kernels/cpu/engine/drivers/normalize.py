@@ -2,12 +2,13 @@
 
 import numba
 
-from ....common.geometry import BATCHNORM_EPSILON
+from ....common.geometry import BATCHNORM_EPSILON, ROLLING_MOMENTUM
 from .call import call, load, root, store
 
 LANES, CELL = 16, 64
 SUMS = 3 * CELL  # bytes of what a sweep finds of a band
 EPSILON = float(BATCHNORM_EPSILON)
+MOMENTUM = float(ROLLING_MOMENTUM)
 
 
 def sweep(a, task, scratch):
@@ -81,6 +82,16 @@ def moments(a, task, scratch):
         squares += load(at + i * SUMS + 2 * CELL) + (2 * rest + cells * apart) * apart
     store(a[6] + task * 4, mean)
     store(a[7] + task * 4, squares / max(1, count - 1))
+
+
+def roll(a, task, scratch):
+    """Move rolling statistics towards those of a batch.
+
+    a  [rolling, batch, how many]
+    """
+    for i in range(a[2]):
+        value = (1 - MOMENTUM) * load(a[0] + i * 4) + MOMENTUM * load(a[1] + i * 4)
+        store(a[0] + i * 4, value)
 
 
 def totals(a, task, scratch):

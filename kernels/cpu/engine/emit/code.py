@@ -145,10 +145,16 @@ class Code:
         value.align = align
         return Vector(self, value)
 
-    def store(self, vector, address, offset=0, align=64):
-        """Write a Vector to address + offset."""
+    def store(self, vector, address, offset=0, align=64, past=False):
+        """Write a Vector to address + offset.
+
+        past  leave the caches alone: what is much more than they hold is not read soon
+        """
         where = self.pointer(self.add(address, offset), VECTOR)
-        self.builder.store(vector.value, where).align = align
+        store = self.builder.store(vector.value, where)
+        store.align = align
+        if past:
+            store.set_metadata("nontemporal", self.builder.module.add_metadata([HALF(1)]))
 
     def word(self, address, offset=0):
         """Return the int64 at address + offset."""

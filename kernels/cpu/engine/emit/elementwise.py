@@ -6,7 +6,7 @@ more. So rows of blocked maps (a vector is a cell) and of planar ones (sixteen c
 """
 
 from ..records import CELL, LANES
-from .activation import activate
+from .activation import activate, slope
 from .code import Code
 
 MAPS = 4
@@ -68,6 +68,16 @@ def multiply(module, name, *, activation, align, whole, rest):
     def body(code, at, count):
         value = load(code, at[0], count, align) * load(code, at[1], count, align)
         store(code, activate(code, value, activation), at[3], count, align)
+
+    sweep(module, name, body, [CELL] * MAPS, whole, rest)
+
+
+def activate_grad(module, name, *, activation, align, whole, rest):
+    """Write the first map times the activation's slope at the second into the last."""
+
+    def body(code, at, count):
+        given = slope(code, load(code, at[1], count, align), activation)
+        store(code, load(code, at[0], count, align) * given, at[3], count, align)
 
     sweep(module, name, body, [CELL] * MAPS, whole, rest)
 

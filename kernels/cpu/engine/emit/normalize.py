@@ -81,6 +81,108 @@ def differentiate(module, name, *, activation):
     code.end()
 
 
+def normalize_pooled(module, name, *, activation, monotone):
+    """Write b, the largest of each 2 x 2 cells of what `normalize` makes of a.
+
+    monotone  whether a larger number never has the smaller activation
+    """
+    code, a, b, _, numbers, _ = begin(module, name)
+    known = [code.load(numbers, i * CELL) for i in range(3)]
+
+    def body(four, to, taken):
+        _, _, most = window(code, four, known, activation, monotone)
+        code.store(activate(code, most, activation) if monotone else most, to)
+        return []
+
+    windows(code, a, [b], 0, body)
+    code.end()
+
+
+def slope_sums_pooled(module, name, *, activation, monotone):
+    """Write what `slope_sums` does, where a is the gradient of what `normalize_pooled` made of b.
+
+    The first of the largest cells of a window has all of its gradient.
+    """
+    code, a, b, _, numbers, to = begin(module, name)
+    known = [code.load(numbers, i * CELL) for i in range(3)]
+
+    def body(four, at, taken):
+        away, values, most = window(code, four, known, activation, monotone)
+        less = away[3]
+        for k in (2, 1, 0):
+            less = code.where(code.equal(values[k], most), away[k], less)
+        z = code.fma(less, *known[1:])
+        dz = code.load(at) * slope(code, z, activation)
+        return [taken[0] + dz, code.fma(dz, less, taken[1])]
+
+    for i, total in enumerate(windows(code, b, [a], 2, body)):
+        code.store(total, to, i * CELL)
+    code.end()
+
+
+def differentiate_pooled(module, name, *, activation, monotone):
+    """Write c as `differentiate` does, where a is the gradient of what `normalize_pooled` made."""
+    code, a, b, c, numbers, _ = begin(module, name)
+    known = [code.load(numbers, i * CELL) for i in range(3)]
+    along, more, less = (code.load(numbers, i * CELL) for i in range(3, 6))
+    half = code.builder.ashr(c[1], ir.Constant(INT, 1))
+
+    def body(four, at, to, taken):
+        away, values, most = window(code, four, known, activation, monotone)
+        left = code.load(at) * along
+        for k, (deviation, value) in enumerate(zip(away, values, strict=True)):
+            hit = code.equal(value, most)
+            z = code.fma(deviation, *known[1:])
+            dz = code.where(hit, left, 0.0) * slope(code, z, activation)
+            left = code.where(hit, 0.0, left)
+            place = code.add(to, half) if k > 1 else to
+            code.store(dz + code.fma(-more, deviation, -less), place, k % 2 * CELL)
+        return []
+
+    windows(code, b, [a], 0, body, c)
+    code.end()
+
+
+def window(code, four, known, activation, monotone):
+    """Return of four cells their differences from the mean, what is compared, and its largest."""
+    mean, factor, bias = known
+    away = [code.load(at) - mean for at in four]
+    values = [code.fma(one, factor, bias) for one in away]
+    if not monotone:
+        values = [activate(code, one, activation) for one in values]
+    one, other = code.maximum(values[0], values[1]), code.maximum(values[2], values[3])
+    return away, values, code.maximum(one, other)
+
+
+def windows(code, whole, halves, count, body, also=None):
+    """Run body(addresses of 2 x 2 cells of a map, address in each half, .., sums) -> sums.
+
+    whole, halves  maps as `begin` gives them, with rows and cells of the halves; of the whole two
+                   rows are one
+    also           a map like the whole one, whose address body gets after those of the halves
+    """
+    _, _, rows, cells = whole
+    half = code.builder.ashr(whole[1], ir.Constant(INT, 1))
+    maps = [whole, *halves, *([also] if also else [])]
+    steps = [2 * CELL, *[CELL] * len(halves), 2 * CELL]
+    many = len(maps)
+
+    def each(_, *carried):
+        at, taken = carried[:many], carried[many:]
+        below = code.add(at[0], half)
+        four = [at[0], code.add(at[0], CELL), below, code.add(below, CELL)]
+        taken = body(four, *at[1:], taken)
+        return [*(code.add(one, step) for one, step in zip(at, steps, strict=False)), *taken]
+
+    def over_rows(_, *carried):
+        taken = code.loop(cells, list(carried), each)[many:]
+        moved = [code.add(one, map[1]) for one, map in zip(carried, maps, strict=False)]
+        return [*moved, *taken]
+
+    start = [*(one[0] for one in maps), *[code.vector(0.0)] * count]
+    return code.loop(rows, start, over_rows)[many:]
+
+
 def bias_sums(module, name, *, activation):
     """Write c, a times the activation's slope at b, and its sum; of "linear", the sum of a."""
     code, a, b, c, _, to = begin(module, name)

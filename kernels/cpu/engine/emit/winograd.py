@@ -360,7 +360,7 @@ def restore_cells(module, name, *, m, activation, residual, pool, held):
     code.end()
 
 
-def transform_weights(module, name, *, m, turned):
+def transform_weights(module, name, *, m, turned, past):
     """Write name(w, u, filters, inside, channels, filter_step, channel_step, u_place, u_channel).
 
     It fills u for 16 filters, [place][channel][16], a place ``u_place`` bytes from the one before
@@ -370,6 +370,7 @@ def transform_weights(module, name, *, m, turned):
     filters   how many of the 16 there are, at least 1; the others are zero
     inside    how many of the channels there are, of ``channels``; the others are zero
     turned    take the windows turned about
+    past      write past the caches
     """
     code = Code(module, name, 9)
     w, u, filters, inside, channels, filter_step, channel_step, u_place, u_channel = code.args
@@ -418,7 +419,7 @@ def transform_weights(module, name, *, m, turned):
             line = [combination(matrix[i], taps[k::3]) for k in range(3)]
             for j in range(s):
                 value = builder.fptrunc(combination(matrix[j], line), VECTOR)
-                code.store(Vector(code, value), to)
+                code.store(Vector(code, value), to, past=past)
                 to = code.add(to, u_place)
         more = builder.icmp_signed("<", builder.add(index, ir.Constant(INT, 1)), inside)
         step = builder.select(more, channel_step, code.integer(0))
