@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
@@ -24,6 +26,8 @@ from .run import Tape
 from .weights import Params, read_weights
 
 PLAN_FROM = 50_000_000  # floating point operations of convolutions
+MOST_AT_ONCE = 8  # pictures; twice as many gain nothing
+MAPS_AT_ONCE = 256 << 20  # bytes that the two largest maps of so many pictures may take
 Image = NDArray[np.uint8]  # (h, w, 3) BGR, or (h, w) or (h, w, 1) grey
 
 
@@ -134,7 +138,7 @@ class Detector:
         self.threads = threads
         self.strict = strict
         self.progress = progress
-        self._plan: Plan | None = None
+        self._plans: dict[int, Plan] = {}
         self._turn = threading.Lock()
         self.detection_heads = tuple(node for node in network.nodes if node.layer.section in DECODE)
         self.classes = max((head_of(node).classes for node in self.detection_heads), default=0)
@@ -161,15 +165,24 @@ class Detector:
         Raises ImageError for what is no such picture, DarkpyError for a thresh out of range.
         """
         if isinstance(image, Iterable) and not isinstance(image, (np.ndarray, str, bytes)):
-            return [self._detect(one, thresh, letter_box) for one in image]
-        return self._detect(image, thresh, letter_box)
+            return list(self._detect(image, thresh, letter_box))
+        return next(self._detect([image], thresh, letter_box))
 
-    def _detect(self, image: Image, thresh: float, letter_box: bool | None) -> Detections:
+    def _detect(
+        self, images: Iterable[Image], thresh: float, letter_box: bool | None
+    ) -> Iterator[Detections]:
         if not isinstance(thresh, (int, float, np.floating)) or not 0 <= thresh <= 1:
             raise DarkpyError(f"thresh = {thresh!r}: expected a number from 0 to 1")
-        found = self.candidates(image, thresh, letter_box)
-        height, width = image.shape[:2]
-        return to_detections(found, self.names, thresh, width, height)
+        waiting = iter(images)
+        while group := list(islice(waiting, self.at_once)):
+            self.ready(len(group) if len(group) == self.at_once else 1)
+            x = np.stack([self.prepare(one, letter_box) for one in group])
+            parts = [x] if len(group) == self.at_once else np.split(x, len(group))
+            outputs = [one for part in parts for one in self.forward_all(part)]
+            for image, one in zip(group, outputs, strict=True):
+                height, width = image.shape[:2]
+                found = self.decode(one, (width, height), thresh, letter_box)
+                yield to_detections(found, self.names, thresh, width, height)
 
     def candidates(
         self,
@@ -190,12 +203,17 @@ class Detector:
         size = (image.shape[1], image.shape[0])
         return self.decode(outputs, size, thresh, letter_box, nms, kind, relative)
 
-    def prepare(self, image: Image, letter_box: bool | None = None) -> NDArray[np.float32]:
-        """Return the network's input (c, h, w) float32 for a picture."""
+    def prepare(
+        self,
+        image: Image,
+        letter_box: bool | None = None,
+        out: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the network's input (c, h, w) float32 for a picture; written into out if given."""
         boxed = self.letter_box if letter_box is None else letter_box
-        if self._plan is None and self.planned:
-            _ = self.plan  # with which all code is built at once, that for pictures too
-        return prepare(image, self.network.image, boxed, self.ops)
+        if not self._plans:
+            self.ready()
+        return prepare(image, self.network.image, boxed, self.ops, out)
 
     def decode(
         self,
@@ -232,10 +250,35 @@ class Detector:
 
         Outputs are planar (c, h, w) where they are maps and flat where they are vectors.
         """
-        given = self._input(x)
-        outputs = self.plan(given) if self.planned else self.tape.forward(given)
+        return self.forward_all(self._input(x))[0]
+
+    def forward_all(self, x: NDArray[np.float32]) -> list[dict[int, NDArray[np.float32]]]:
+        """Return what `forward` does for each of some inputs at once.
+
+        x  (n, c, h, w) float32; `at_once` is a good n, and a plan is kept for 1 and for one other
+
+        They may differ from those of a picture alone, where maps are computed in another way, by
+        what float32 rounds.
+        """
+        outputs = self.plan_of(len(x))(x) if self.planned else self.tape.forward(x)
         nodes = self.network.nodes
-        return {index: self._planar(nodes[index], y) for index, y in outputs.items()}
+        return [
+            {index: self._planar(nodes[index], y[i : i + 1]) for index, y in outputs.items()}
+            for i in range(len(x))
+        ]
+
+    @property
+    def at_once(self) -> int:
+        """How many pictures `forward_all` takes the least time for, each; 1 without a plan."""
+        if not self.planned:
+            return 1
+        sizes = [4 * math.prod(self.network.image), *(4 * n.shape.size for n in self.network.nodes)]
+        return max(1, min(MOST_AT_ONCE, MAPS_AT_ONCE // sum(sorted(sizes)[-2:])))
+
+    def ready(self, batch: int = 1) -> None:
+        """Make the plan for so many pictures at once, if plans run; with it all code is built."""
+        if self.planned:
+            self.plan_of(batch)
 
     @property
     def planned(self) -> bool:
@@ -251,28 +294,39 @@ class Detector:
     @property
     def plan(self) -> Plan:
         """The plan of this network for one picture; made when it is first asked for."""
+        return self.plan_of(1)
+
+    def plan_of(self, batch: int) -> Plan:
+        """Return the plan for so many pictures at once."""
         with self._turn:
-            if self._plan is None:
-                self._plan = compile(
+            if batch not in self._plans:
+                for other in {*self._plans} - {1} if batch > 1 else ():
+                    del self._plans[other]
+                self._read_again()
+                self._plans[batch] = compile(
                     self.network,
                     self._params,
+                    batch=batch,
                     threads=self.threads,
                     strict=self.strict,
                     precision=self.precision,
                     release=not self._asked,
                     progress=self.progress,
                 )
-            return self._plan
+            return self._plans[batch]
 
     @property
     def params(self) -> Sequence[dict[str, NDArray[np.float32]]]:
         """The parameters, one dict of float32 arrays a node."""
         with self._turn:
             self._asked = True
-            if self._again is not None and not any(self._params):
-                for own, found in zip(self._params, self._again(), strict=True):
-                    own.update(found)
+            self._read_again()
             return self._params
+
+    def _read_again(self) -> None:
+        if self._again is not None and not any(self._params):
+            for own, found in zip(self._params, self._again(), strict=True):
+                own.update(found)
 
     @property
     def tape(self) -> Tape:

@@ -164,3 +164,26 @@ def test_threads_that_ask_for_a_plan_and_for_parameters_at_once_find_both(large,
     for one in threads:
         one.join()
     assert len(found) == len(threads)
+
+
+def test_many_pictures_go_through_a_plan_at_once(folder, image, monkeypatch):
+    monkeypatch.setattr(darkpy.Detector, "planned", True)
+    detector = darkpy.load(folder / "tiny.cfg", folder / "tiny.weights")
+    images = [np.roll(image, n, 1) for n in range(10)]
+    many = detector.detect(images, 0.1)
+    assert detector.at_once == 8 and sorted(detector._plans) == [1, 8]
+    assert len({one.xyxy.tobytes() for one in many}) == 10
+    for one, found in zip(images, many, strict=True):
+        alone = detector.detect(one, 0.1)
+        np.testing.assert_array_equal(found.class_id, alone.class_id)
+        # sums in another order: float32 pixels of a picture of 80
+        np.testing.assert_allclose(found.xyxy, alone.xyxy, atol=1e-3)
+    detector.plan_of(3)
+    assert sorted(detector._plans) == [1, 3]
+
+
+def test_large_maps_go_through_alone(folder, monkeypatch):
+    monkeypatch.setattr(darkpy.Detector, "planned", True)
+    monkeypatch.setattr("darkpy.detect.MAPS_AT_ONCE", 200_000)
+    detector = darkpy.load(folder / "tiny.cfg")
+    assert 1 <= detector.at_once < 8

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -23,9 +23,11 @@ from .progress import building
 if TYPE_CHECKING:
     from ..decode import Candidates
     from ..detect import Detector, Image
+    from ..evaluate.pictures import Pictures, Seen
 
 LAYER_TYPES = {"region": 27, "yolo": 28, "Gaussian_yolo": 29}  # darknet.h's LAYER_TYPE
 PROMPT = "Enter Image Path: "
+NMS = 0.45
 LEAST_WRITTEN = 0.005  # detection_to_json leaves out what is less probable
 
 
@@ -78,17 +80,18 @@ def test(
     drawings = Drawings(save, window=not dont_show)
     failed = 0
     with json_file(out) as records:
-        for path in pictures(images):
-            try:
-                found, drawn = _one(detector, path, thresh, boxed, ext_output)
+        for pictures in groups(detector, images, boxed, keep=drawings.all):
+            for seen in pictures:
+                found = pictures.boxes(seen, thresh, NMS)
+                show(detector, seen, found, thresh, ext_output)
                 if records:
-                    records.add(path, found, names)
+                    records.add(seen.path, found, names)
                 if save_labels:
-                    _write_labels(path, found, thresh)
-                drawings.add(path, drawn)
-            except ImageError as error:
-                click.echo(f"error: {error}", err=True)
-                failed += 1
+                    _write_labels(seen.path, found, thresh)
+                drawings.add(pictures, seen, found, thresh)
+            drawings.finish()
+            failed += len(pictures.failed)
+    failed += drawings.failed
     if failed:
         click.echo(f"{failed} of the pictures could not be read or drawn", err=True)
     return 1 if failed else 0
@@ -104,43 +107,39 @@ def check_names(detector: Detector, names: tuple[str, ...], data: str) -> None:
         )
 
 
-def pictures(arguments: tuple[str, ...]) -> Iterator[str]:
-    """Yield the paths of pictures that the arguments name; without any, those on standard input."""
+def groups(
+    detector: Detector, arguments: tuple[str, ...], letter_box: bool, keep: bool
+) -> Iterator[Pictures]:
+    """Yield the pictures that the arguments name, all together.
+
+    Without arguments, those named on standard input: each alone, since somebody may wait for what
+    is found in one before naming the next.
+    """
     from ..data.sources import from_stream, lines_of, sources
+    from ..evaluate.pictures import Pictures
 
     if arguments and arguments != ("-",):
-        yield from map(str, sources(arguments))
+        yield Pictures(detector, list(map(str, sources(arguments))), letter_box, keep)
         return
     click.echo(PROMPT, nl=False)
     for line in lines_of(sys.stdin):
-        yield from from_stream([line])
+        for path in from_stream([line]):
+            yield Pictures(detector, [path], letter_box, keep)
         click.echo(PROMPT, nl=False)
 
 
-def _one(
-    detector: Detector, path: str, thresh: float, boxed: bool, ext_output: bool
-) -> tuple[Candidates, Image]:
-    """Detect in one picture and print what darknet prints; return the boxes and the drawing."""
-    from ..data.image import read_image
-    from ..decode import to_detections
-    from ..draw import draw
-
-    image = read_image(path, detector.network.image.c)
-    height, width = image.shape[:2]
-    for node in detector.detection_heads:
-        if node.layer.section in LAYER_TYPES:
-            kind = LAYER_TYPES[node.layer.section]
-            click.echo(f" Detection layer: {node.index} - type = {kind} ")
-    x = detector.prepare(image, boxed)
-    start = time.perf_counter()
-    outputs = detector.forward(x)
-    spent = 1000 * (time.perf_counter() - start)
-    click.echo(f"{path}: Predicted in {spent:f} milli-seconds.")
-    found = detector.decode(outputs, (width, height), thresh, boxed)
-    for line in _lines(found, detector, thresh, width, height, ext_output):
-        click.echo(line)
-    shown = to_detections(found, detector.names, thresh, width, height)
-    return found, draw(image, shown, detector.classes)
+def show(
+    detector: Detector, seen: Seen, found: Candidates, thresh: float, ext_output: bool
+) -> None:
+    """Print what darknet prints about a picture."""
+    lines = [
+        f" Detection layer: {node.index} - type = {LAYER_TYPES[node.layer.section]} "
+        for node in detector.detection_heads
+        if node.layer.section in LAYER_TYPES
+    ]
+    lines.append(f"{seen.path}: Predicted in {1000 * seen.seconds:f} milli-seconds.")
+    lines += _lines(found, detector, thresh, seen.width, seen.height, ext_output)
+    click.echo("\n".join(lines))
 
 
 def _lines(
@@ -249,23 +248,51 @@ def _write_labels(path: str, found: Candidates, thresh: float) -> None:
 class Drawings:
     """Where drawings go: predictions.jpg, the folder of -save, and a window if there is a screen.
 
-    In the folder, pictures of one name in several places are numbered: dog.jpg, dog-2.jpg.
+    In the folder, pictures of one name in several places are numbered: dog.jpg, dog-2.jpg. Without
+    folder and window only the last picture is drawn.
     """
 
     def __init__(self, folder: str | None, window: bool) -> None:
         self.folder = folder
         self.window = window and has_screen()
         self.names: Counter[str] = Counter()
+        self.failed = 0
+        self.last: Callable[[], None] | None = None
         if folder:
             make_folder(folder)
 
-    def add(self, path: str, drawn: Image) -> None:
-        """Save the drawing of a picture, and show it until a key is pressed."""
-        from ..draw import save_image
+    @property
+    def all(self) -> bool:
+        """Whether every picture is drawn."""
+        return bool(self.folder) or self.window
 
+    def add(self, pictures: Pictures, seen: Seen, found: Candidates, thresh: float) -> None:
+        """Draw a picture, or keep it in mind where only the last one is drawn."""
+        self.last = partial(self._draw, pictures, seen, found, thresh)
+        if self.all:
+            self.finish()
+
+    def finish(self) -> None:
+        """Draw what is left to draw, and count it if that fails."""
+        draw, self.last = self.last, None
+        try:
+            if draw:
+                draw()
+        except ImageError as error:
+            click.echo(f"error: {error}", err=True)
+            self.failed += 1
+
+    def _draw(self, pictures: Pictures, seen: Seen, found: Candidates, thresh: float) -> None:
+        """Draw and save a picture, and show it until a key is pressed."""
+        from ..decode import to_detections
+        from ..draw import draw, save_image
+
+        detector = pictures.detector
+        shown = to_detections(found, detector.names, thresh, seen.width, seen.height)
+        drawn = draw(pictures.image(seen), shown, detector.classes)
         save_image("predictions.jpg", drawn)
         if self.folder:
-            stem = Path(path).stem
+            stem = Path(seen.path).stem
             self.names[stem] += 1
             number = f"-{self.names[stem]}" if self.names[stem] > 1 else ""
             save_image(Path(self.folder) / f"{stem}{number}.jpg", drawn)

@@ -1,22 +1,28 @@
-"""Send pictures through a detector, one after the other, reading the next ones meanwhile."""
+"""Send pictures through a detector, some at once, and read the next ones meanwhile."""
 
 from __future__ import annotations
 
 import logging
+import os
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.dataset import read_ahead
-from ..data.image import read_image
+from ..data.image import Image, read_image
 from ..decode import Candidates
 from ..errors import DarkpyError
 from ..network import Network
 
 log = logging.getLogger(__name__)
+
+GROUP = 8  # pictures that are read together
+MOST_READERS = 8
+KEPT = 1 << 25  # bytes of the largest picture that is kept for who wants to see it
 
 Outputs = dict[int, NDArray[np.float32]]
 
@@ -29,9 +35,16 @@ class Finder(Protocol):
     classes: int
     names: tuple[str, ...]
 
-    def prepare(self, image: NDArray[np.uint8], letter_box: bool) -> NDArray[np.float32]: ...
+    @property
+    def at_once(self) -> int: ...
 
-    def forward(self, x: NDArray[np.float32]) -> Outputs: ...
+    def ready(self, batch: int) -> None: ...
+
+    def prepare(
+        self, image: Image, letter_box: bool, out: NDArray[np.float32]
+    ) -> NDArray[np.float32]: ...
+
+    def forward_all(self, x: NDArray[np.float32]) -> list[Outputs]: ...
 
     def decode(
         self,
@@ -47,7 +60,9 @@ class Finder(Protocol):
 class Seen:
     """A picture that went through the network, and what came out.
 
-    index   its place in the list, from 0
+    index    its place in the list, from 0
+    seconds  of the network: of those that were computed at once, each one's share
+    kept     the picture (h, w, c), if it was to be kept and is not large
     """
 
     index: int
@@ -55,38 +70,96 @@ class Seen:
     width: int
     height: int
     outputs: Outputs
+    seconds: float = 0.0
+    kept: Image | None = None
 
 
 class Pictures:
     """The pictures of a list, sent through a detector as one iterates over them.
 
+    keep  whether the pictures themselves are wanted (`image`)
+
     A picture that cannot be read is reported, left out, and remembered in ``failed``.
+
+    A group of pictures is read and resized by threads while the network computes the one before.
     """
 
     def __init__(
-        self, detector: Finder, paths: Sequence[str], letter_box: bool | None = None
+        self,
+        detector: Finder,
+        paths: Sequence[str],
+        letter_box: bool | None = None,
+        keep: bool = False,
     ) -> None:
         self.detector = detector
         self.paths = paths
         self.letter_box = detector.letter_box if letter_box is None else letter_box
+        self.keep = keep
         self.failed: list[str] = []
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[Seen]:
-        for index, (path, prepared) in enumerate(read_ahead(self.paths, self._prepare)):
-            if isinstance(prepared, DarkpyError):
-                log.error("%s", prepared)
-                self.failed.append(path)
-                continue
-            x, width, height = prepared
-            yield Seen(index, path, width, height, self.detector.forward(x))
+        if not self.paths:
+            return
+        size = even(len(self.paths), GROUP)
+        batch = even(size, self.detector.at_once)
+        self.detector.ready(batch)
+        room = -(-size // batch) * batch  # of the last batch some may be nobody's
+        readers = min(os.cpu_count() or 1, MOST_READERS)
+        shape = (room, *self.detector.network.image)
+        group, other = (_Group(np.zeros(shape, np.float32)) for _ in range(2))
+        with ThreadPoolExecutor(readers, "darkpy-read") as pool:
+            self._begin(pool, group, range(size))
+            for start in range(size, len(self.paths) + size, size):
+                group.wait()
+                self._begin(pool, other, range(start, start + size))
+                outputs, seconds = self._forward(group, batch)
+                yield from self._seen(group, outputs, seconds)
+                group, other = other, group
 
-    def _prepare(self, path: str) -> tuple[NDArray[np.float32], int, int]:
-        image = read_image(path, self.detector.network.image.c)
+    def _begin(self, pool: ThreadPoolExecutor, group: _Group, which: range) -> None:
+        """Have pictures read, those of ``which`` that there are."""
+        group.paths = {index: self.paths[index] for index in which if index < len(self.paths)}
+        group.reads = [
+            pool.submit(self._read, path, x)
+            for path, x in zip(group.paths.values(), group.x, strict=False)
+        ]
+
+    def _read(self, path: str, x: NDArray[np.float32]) -> _Read | DarkpyError:
+        try:
+            image = read_image(path, self.detector.network.image.c)
+            self.detector.prepare(image, self.letter_box, x)
+        except DarkpyError as error:
+            return error
         height, width = image.shape[:2]
-        return self.detector.prepare(image, self.letter_box), width, height
+        return _Read(width, height, image if self.keep and image.nbytes <= KEPT else None)
+
+    def _forward(self, group: _Group, batch: int) -> tuple[list[Outputs], float]:
+        """Return what the network makes of each picture of a group, and the seconds of each."""
+        outputs: list[Outputs] = []
+        start = time.perf_counter()
+        for first in range(0, len(group.reads), batch):
+            outputs += self.detector.forward_all(group.x[first : first + batch])
+        return outputs, (time.perf_counter() - start) / len(group.reads)
+
+    def _seen(self, group: _Group, outputs: list[Outputs], seconds: float) -> Iterator[Seen]:
+        """Yield those of a group that could be read."""
+        for read, (index, path), output in zip(
+            group.wait(), group.paths.items(), outputs, strict=False
+        ):
+            if isinstance(read, DarkpyError):
+                log.error("%s", read)
+                self.failed.append(path)
+            else:
+                yield Seen(index, path, read.width, read.height, output, seconds, read.kept)
+
+    def image(self, seen: Seen) -> Image:
+        """Return a picture; one that was not kept is read again."""
+        if seen.kept is not None:
+            return seen.kept
+        return read_image(seen.path, self.detector.network.image.c)
 
     def boxes(self, seen: Seen, thresh: float, nms: float) -> Candidates:
         """Return the boxes of a picture that are more probable than thresh, after suppression.
@@ -95,3 +168,27 @@ class Pictures:
         """
         size = (seen.width, seen.height)
         return self.detector.decode(seen.outputs, size, thresh, self.letter_box, nms)
+
+
+@dataclass
+class _Read:
+    width: int
+    height: int
+    kept: Image | None
+
+
+class _Group:
+    """Pictures that are read into x (n, c, h, w) at once; ``paths`` by their places in the list."""
+
+    def __init__(self, x: NDArray[np.float32]) -> None:
+        self.x = x
+        self.paths: dict[int, str] = {}
+        self.reads: list[Future[_Read | DarkpyError]] = []
+
+    def wait(self) -> list[_Read | DarkpyError]:
+        return [one.result() for one in self.reads]
+
+
+def even(count: int, most: int) -> int:
+    """Return how many to take at a time so that groups of ``most`` at most are nearly equal."""
+    return -(-count // max(1, -(-count // most)))

@@ -163,6 +163,16 @@ def test_drawings_of_one_name_are_numbered(folder, darkpy):
     assert sorted(path.name for path in (folder / "drawn").iterdir()) == ["a-2.jpg", "a.jpg"]
 
 
+def test_predictions_are_those_of_the_last_picture(folder, darkpy):
+    drawn = []
+    for pictures in (["b.jpg"], ["a.png", "b.jpg"], ["a.png", "b.jpg", "none.png"], ["a.png"]):
+        darkpy("detector", "test", *MODEL, *pictures, "-thresh", ".1", "-dont_show")
+        drawn.append((folder / "predictions.jpg").read_bytes())
+    assert drawn[0] == drawn[1] == drawn[2] != drawn[3]
+    darkpy("detector", "test", *MODEL, ".", "-thresh", ".1", "-dont_show", "-save", "drawn")
+    assert (folder / "drawn" / "a.jpg").read_bytes() == drawn[3]
+
+
 def test_names_that_begin_with_dont_show_are_hidden(folder, darkpy):
     (folder / "tiny.names").write_text("dont_show_cat\ndog\n")
     _, out, _ = darkpy("detector", "test", *MODEL, "a.png", "-thresh", ".05", "-dont_show")
