@@ -259,9 +259,12 @@ def suppress(
     """
     probs = found.probs.copy()
     order = np.arange(len(found))
-    for k in np.flatnonzero((probs > 0).any(0)):
-        order = order[np.argsort(-probs[order, k], kind="stable")]
-        rivals = order[: np.count_nonzero(probs[:, k] > 0)]
+    counts = (probs > 0).sum(0)
+    for k in np.flatnonzero(counts):
+        order = order[(-probs[order, k]).argsort(kind="stable")]
+        if counts[k] == 1:
+            continue
+        rivals = order[: counts[k]]
         keep = ops.nms(found.boxes[rivals], probs[rivals, k], thresh=thresh, kind=kind, beta=beta)
         probs[rivals[~keep], k] = 0
     left = Candidates(found.boxes, found.objectness, probs).taken(order)

@@ -73,7 +73,7 @@ def ends_early(data: bytes) -> bool:
     if not is_jpeg(data):
         return False
     _, _, scan = _jpeg_header(data)
-    return data.find(bytes([0xFF, END_OF_IMAGE]), scan) < 0
+    return data.rfind(bytes([0xFF, END_OF_IMAGE]), scan) < 0  # most end with it
 
 
 def _jpeg_header(data: bytes) -> tuple[int, int, int]:

@@ -69,7 +69,8 @@ def _bytes(path: str | Path) -> bytes:
         raise ImageError(f"{path}: expected a picture, got {what}")
     try:
         with open(name, "rb") as file:
-            data = file.read(LONGEST + 1)
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size or LONGEST, LONGEST) + 1)  # takes memory for so much
     except (OSError, ValueError) as error:
         raise ImageError(f"{path}: cannot be read: {reason(error)}") from None
     if not data:
