@@ -12,6 +12,7 @@ import platform
 import sys
 from functools import cache
 
+from . import depthwise as single
 from . import target
 from .direct import MONOTONE, holds
 from .elementwise import alike, planes, strides
@@ -160,6 +161,43 @@ def conv2d(
     shared = rows[0].shared if rows else 0
     scratch = 6 * RUN["amx"] * CELL
     return [*rows, Row("bf16.rows", args, shares * bands * y.n, scratch, shared)]
+
+
+def depthwise(
+    x: Map, y: Map, packed, bias, *, size, stride, padding, dilation, activation,
+    residual: Map | None = None, residual_first=False,
+):  # fmt: skip
+    """Return the rows that fill y with the activated convolution of each channel of x.
+
+    Products are of float32, as weights are. ``packed`` and all others as `depthwise.conv2d` has
+    them, biases in whole blocks of 32.
+    """
+    assert x.c == y.c and min(x.border) >= padding, (x, y)
+    cells = single.tile(y.w, apart(size))
+    tiles, rest = divmod(y.w, cells)
+    add = "none" if residual is None else "before" if residual_first else "after"
+    params = {
+        "size": size, "stride": stride[1], "dilation": dilation, "bias": bias is not None,
+        "activation": activation, "residual": add,
+    }  # fmt: skip
+    main, last = (kernel("bf16", "depthwise", cells=n or cells, **params) for n in (cells, rest))
+    band = single.rows_of_band(y.h, x.row * stride[0])
+    bands = -(-y.h // band)
+    r = residual or y
+    args = (
+        main, last, tiles, tiles * cells, rest, Packed(packed), 2 * size * size * CELL,
+        Packed(bias) if bias is not None else 0, y.blocks, bands, band, y.h,
+        x.row * dilation, x.row * stride[0], CELL * stride[1],
+        x.address - padding * (x.row + CELL), x.image, x.plane,
+        y.address, y.image, y.plane, y.row, r.address, r.image, r.plane, r.row, size, 2 * CELL,
+    )  # fmt: skip
+    return [Row("depthwise.rows", args, y.n * y.blocks * bands)]
+
+
+def apart(size):
+    """Return the most cells that a depthwise kernel computes at once: registers hold their sums,
+    and the weights of all taps up to 3x3, else those of a row."""
+    return 5 if size <= 3 else max(1, 13 - size)
 
 
 def run(width, most, even):

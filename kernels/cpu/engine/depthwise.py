@@ -61,7 +61,7 @@ def conv2d(
         Packed(bias) if bias is not None else 0, y.blocks, bands, band, y.h,
         x.row * dilation, x.row * stride[0], CELL * stride[1],
         x.address - padding * (x.row + CELL), x.image, x.plane,
-        y.address, y.image, y.plane, y.row, r.address, r.image, r.plane, r.row, size,
+        y.address, y.image, y.plane, y.row, r.address, r.image, r.plane, r.row, size, CELL,
     )  # fmt: skip
     return [Row("depthwise.rows", args, y.n * y.blocks * bands)]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from darkpy.kernels import ops
-from darkpy.kernels.cpu.engine import bf16, elementwise, target, upsample
+from darkpy.kernels.cpu.engine import bf16, depthwise, elementwise, target, upsample
 from darkpy.kernels.cpu.engine.packing import aligned
 from darkpy.kernels.cpu.engine.target import Target
 from tests.kernels.engine.maps import GUARD, MARK, Held, blocked, execute, planar
@@ -252,6 +252,53 @@ def test_maxpool(size, stride, padding):
     np.testing.assert_array_equal(y.get(), want)
     assert not wide.array[:, :2].any()
     wide.check()
+
+
+@pytest.mark.parametrize("residual", ["none", "before", "after"])
+@pytest.mark.parametrize(
+    ("size", "stride", "dilation", "activation"),
+    [(3, 1, 1, "leaky"), (3, 2, 1, "linear"), (5, 1, 1, "swish"), (5, 2, 1, "relu"),
+     (3, 1, 2, "mish"), (7, 1, 1, "leaky")],
+)  # fmt: skip
+def test_depthwise(size, stride, dilation, activation, residual):
+    padding = dilation * (size // 2)
+    numbers = {"stride": (stride, stride), "padding": padding, "dilation": dilation}
+    source, weights, biases = (
+        rounded(drawn((2, 40, 11, 13))),
+        drawn((40, 1, size, size), 1),
+        drawn(40),
+    )
+    want = reference.conv2d(
+        source.astype(np.float64), weights.astype(np.float64), groups=40, **numbers
+    )
+    other = rounded(drawn(want.shape, 2))
+    want = want + biases[:, None, None] + (other if residual == "before" else 0)
+    want = reference.activate(want, activation) + (other if residual == "after" else 0)
+    x = narrow(2, 40, 11, 13, border=padding).put(source)
+    wide = narrow(2, 96, *want.shape[2:], border=1)
+    y, r = wide.range(32, 40), narrow(2, 40, *want.shape[2:]).put(other)
+    w = aligned((4, size, size, 16))
+    execute(depthwise.pack(weights.ctypes.data, w[:3], shape=weights.shape))
+    rows = bf16.depthwise(
+        x.map, y.map, w, bf16.padded(biases, 40), size=size, activation=activation,
+        residual=None if residual == "none" else r.map, residual_first=residual == "before",
+        **numbers,
+    )  # fmt: skip
+    execute(rows)
+    close(y.get(), want)
+    assert not wide.array[:, 0].any()
+    wide.check()
+
+
+@pytest.mark.parametrize("size", [3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_sums_of_single_channels_stay_in_registers(size, stride):
+    zen4 = Target("x86_64-unknown-linux-gnu", "znver4", "", 32)
+    params = {"activation": "leaky", "residual": "none", "bias": True, "dilation": 1}
+    text = assembly(
+        "bf16", "depthwise", zen4, size=size, stride=stride, cells=bf16.apart(size), **params
+    )
+    assert not spills(text)
 
 
 def test_add():

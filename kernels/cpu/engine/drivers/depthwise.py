@@ -8,7 +8,8 @@ def rows(a, task, scratch):
 
     a  [kernel, last kernel, tiles, cells of the tiles, cells left, w, bytes of w a block, bias,
        blocks, bands, rows a band, rows of y, x_row of taps, x_step of rows, bytes of x a cell of y,
-       then address, image, plane of x; address, image, plane, row of y and of r; size]
+       then address, image, plane of x; address, image, plane, row of y and of r; size; bytes of
+       biases a block]
     """
     blocks, bands, each = a[8], a[9], a[10]
     band = task % bands
@@ -17,7 +18,7 @@ def rows(a, task, scratch):
     first = band * each
     count = min(first + each, a[11]) - first
     w = a[5] + block * a[6]
-    bias = a[7] + block * 64
+    bias = a[7] + block * a[27]
     x = a[15] + image * a[16] + block * a[17] + first * a[13]
     y = a[18] + image * a[19] + block * a[20] + first * a[21]
     r = a[22] + image * a[23] + block * a[24] + first * a[25]

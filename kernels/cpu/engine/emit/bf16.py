@@ -9,6 +9,7 @@ from llvmlite import ir
 from ..records import LANES
 from .activation import activate
 from .code import HALF, INTS, VECTOR, VOID, Code, Vector
+from .depthwise import taps
 from .elementwise import MAPS, sweep
 
 CELL = 64  # bytes of a cell of 32 channels
@@ -196,12 +197,7 @@ def finish(code, arg, cells, sides, flat, activation, residual, pool, whole):
         if residual == "none":
             return [activate(code, half, activation) for half in halves]
         others = wide(code, cell(code, r))[:sides]
-        if residual == "before":
-            halves = [a + b for a, b in zip(halves, others, strict=True)]
-        halves = [activate(code, half, activation) for half in halves]
-        if residual == "after":
-            halves = [a + b for a, b in zip(halves, others, strict=True)]
-        return halves
+        return finished(code, halves, others, activation, residual)
 
     def write(halves, y, inside=None):
         places = [code.add(y, code.mul(arg["y_plane"], side)) for side in range(sides)]
@@ -346,6 +342,79 @@ def maximum(module, name, *, step):
 
     code.loop(count, [x, y], window)
     code.end()
+
+
+def depthwise(module, name, *, size, stride, dilation, cells, bias, activation, residual):
+    """Write what `depthwise.depthwise` does, for cells of 32 channels.
+
+    w  [16 channels twice][size][size][16] float32; up to 3x3 they stay in registers
+    """
+    code = Code(module, name, 12)
+    x, w, b, y, r, x_row, x_step, y_row, r_row, rows, tiles, count = code.args
+    start = [code.load(b, side * CELL) if bias else code.vector(0.0) for side in range(2)]
+    places = [(side, i) for side in range(2) for i in range(size * size)]
+    kept = {}
+    if size <= 3:
+        kept = {at: code.load(w, (at[0] * size * size + at[1]) * CELL) for at in places}
+
+    def line(x, weights, sums):
+        sums = list(sums)
+        for q, uses in taps(size, stride, dilation, cells):
+            halves = wide(code, cell(code, x, q * CELL))
+            for k, p in uses:
+                for side in range(2):
+                    at = 2 * p + side
+                    sums[at] = code.fma(weights(side, k), halves[side], sums[at])
+        return sums
+
+    def each_line(_, x, w, *sums):
+        loaded = {
+            (side, k): code.load(w, (side * size * size + k) * CELL)
+            for side in range(2)
+            for k in range(size)
+        }
+        sums = line(x, lambda side, k: loaded[side, k], sums)
+        return [code.add(x, x_row), code.add(w, size * CELL), *sums]
+
+    def all_lines(x):
+        sums = start * cells
+        if not kept:
+            return code.loop(count, [x, w, *sums], each_line)[2:]
+        for i in range(size):
+            row = code.add(x, code.mul(x_row, i))
+            sums = line(row, lambda side, k, i=i: kept[side, i * size + k], sums)
+        return sums
+
+    def each_tile(_, x, y, r):
+        sums = all_lines(x)
+        for p in range(cells):
+            halves = sums[2 * p : 2 * p + 2]
+            others = wide(code, cell(code, r, p * CELL)) if residual != "none" else None
+            put(
+                code,
+                narrow(code, *finished(code, halves, others, activation, residual)),
+                y,
+                p * CELL,
+            )
+        far = cells * CELL
+        return [code.add(x, far * stride), code.add(y, far), code.add(r, far)]
+
+    def each_row(_, x, y, r):
+        code.loop(tiles, [x, y, r], each_tile)
+        return [code.add(x, x_step), code.add(y, y_row), code.add(r, r_row)]
+
+    code.loop(rows, [x, y, r], each_row)
+    code.end()
+
+
+def finished(code, halves, others, activation, residual):
+    """Return the halves of a cell activated, with those of another added before it or after."""
+    if residual == "before":
+        halves = [a + b for a, b in zip(halves, others, strict=True)]
+    halves = [activate(code, half, activation) for half in halves]
+    if residual == "after":
+        halves = [a + b for a, b in zip(halves, others, strict=True)]
+    return halves
 
 
 def add(module, name, *, activation):
