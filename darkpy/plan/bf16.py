@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..errors import DeviceError, nearest
 from ..kernels.cpu.engine import bf16, target
+from .chain import fuse_chains
 from .lower import HALVES
+from .passes import Pass
 from .trace import Op, Program, Value
 
 PRECISIONS = ("fp32", "bf16")
@@ -30,11 +34,16 @@ def require(precision: str, strict: bool = False) -> None:
         )
 
 
+def bf16_passes(passes: Sequence[Pass]) -> list[Pass]:
+    """Return the passes of a plan with bf16: chains are of float32 alone, and maps are narrowed."""
+    return [*(one for one in passes if one is not fuse_chains), narrow]
+
+
 def narrow(program: Program) -> None:
     """Lay blocked maps out as bf16 where an op that writes them, and one that reads them, can.
 
-    Maps that others read or write are converted. A convolution writes float32 itself, but for what
-    it pools or adds to.
+    Maps that others read or write are converted. A convolution over all channels writes float32
+    itself, but for what it pools or adds to.
     """
     for root in _roots(program):
         root.half = True
@@ -84,12 +93,17 @@ def _halves(op: Op) -> bool:
     """Return whether an op is to compute with bf16."""
     if not _able(op):
         return False
-    return op.output.root.half or (op.kind == "convolve" and not op.inputs[0].root.planar)
+    return op.output.root.half or (_sums(op) and not op.inputs[0].root.planar)
 
 
 def _widens(op: Op) -> bool:
     """Return whether an op on bf16 writes float32 as well."""
-    return op.kind == "convolve" and op.numbers["residual"] == "none" and not op.numbers["pool"]
+    return _sums(op) and op.numbers["residual"] == "none" and not op.numbers["pool"]
+
+
+def _sums(op: Op) -> bool:
+    """Return whether an op is a convolution over all channels."""
+    return op.kind == "convolve" and op.numbers["groups"] == 1
 
 
 def _like(value: Value, half: bool) -> Value:

@@ -143,7 +143,7 @@ def recalled(g: Geometry, threads: int, strict: bool = False) -> Choice | None:
 def estimate(g: Geometry, threads: int, strict: bool = False) -> Choice:
     """Return the algorithm that is taken without measuring."""
     if g.half:
-        return Choice("bf16")
+        return Choice("bf16 depthwise" if is_depthwise(g) else "bf16")
     if g.planar:
         return Choice("first")
     if is_depthwise(g):
@@ -204,6 +204,8 @@ def packed_shape(choice: Choice, g: Geometry) -> tuple[int, ...]:
         found = first.packed_shape(g.w_shape)
     elif choice.name == "depthwise":
         found = depthwise.packed_shape(g.w_shape)
+    elif choice.name == "bf16 depthwise":
+        found = bf16.depthwise_shape(g.w_shape)
     elif choice.name == "winograd":
         f, c = g.w_shape[:2]
         shape = (c, f, 3, 3) if g.turned else g.w_shape
@@ -226,7 +228,7 @@ def pack(choice: Choice, g: Geometry, w: int, packed: Any) -> list[Row]:
         found = bf16.pack(w, packed, shape=g.w_shape, planar=g.planar)
     elif choice.name == "first":
         found = first.pack(w, packed, shape=g.w_shape)
-    elif choice.name == "depthwise":
+    elif choice.name in ("depthwise", "bf16 depthwise"):
         found = depthwise.pack(w, packed, shape=g.w_shape, turned=g.turned)
     elif choice.name == "winograd":
         m = dict(choice.options)["m"]
@@ -262,6 +264,8 @@ def rows(
         found = first.conv2d(x, y, packed, bias, **tail)
     elif choice.name == "depthwise":
         found = depthwise.conv2d(x, y, packed, bias, **tail)
+    elif choice.name == "bf16 depthwise":
+        found = bf16.depthwise(x, y, packed, bias, **tail)
     else:
         found = direct.conv2d(x, y, packed, bias, groups=g.groups, **tail)
     return found

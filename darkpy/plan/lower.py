@@ -136,6 +136,12 @@ def _convolve(op: Op, x: Map, *maps: Any) -> list[Row]:
     return convolve.rows(op.choice, g, x, r, y, packed, bias, op.numbers)
 
 
+def _halves(op: Op) -> bool:
+    if not _maps(op) or op.numbers["groups"] == 1:
+        return _maps(op)
+    return convolve.is_depthwise(convolve.geometry(op)) and not op.numbers["pool"]
+
+
 def packs(op: Op) -> bool:
     """Return whether an op is given its weights anew in every run, packed by an op before it."""
     return any(one.ndim != 4 for one in op.inputs[1:])
@@ -308,7 +314,7 @@ LOWERINGS: dict[str, Lowering] = {
 }
 
 HALVES: dict[str, Lowering] = {  # on bf16
-    "convolve": Lowering(_convolve, able=lambda op: _maps(op) and op.numbers["groups"] == 1),
+    "convolve": Lowering(_convolve, able=_halves),
     "copy": LOWERINGS["copy"],
     "add": Lowering(
         lambda op, *maps: bf16.add(*maps, **_activation(op)),

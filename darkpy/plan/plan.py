@@ -20,7 +20,7 @@ from ..kernels.cpu.nms import DRIVER as SUPPRESS
 from ..kernels.cpu.resize_picture import DRIVER as RESIZE
 from ..network import Network
 from . import chain, convolve, lower, memory
-from .bf16 import narrow, require
+from .bf16 import bf16_passes, require
 from .fused import MEANING
 from .passes import PASSES, Pass
 from .trace import Draw, Op, Program, Value, trace
@@ -356,7 +356,7 @@ def compile(
     require(precision, strict)
     program = trace(network, params, batch)
     program.threads = threads or team.most()
-    for one in (*passes, narrow) if precision == "bf16" else passes:
+    for one in passes if precision == "fp32" else bf16_passes(passes):
         one(program)
     if release:
         for own in params:

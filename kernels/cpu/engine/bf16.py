@@ -163,14 +163,23 @@ def conv2d(
     return [*rows, Row("bf16.rows", args, shares * bands * y.n, scratch, shared)]
 
 
+def depthwise_shape(shape):
+    """Return the shape of the weights of `depthwise`, given theirs, (c, 1, k, k).
+
+    Those of `single.packed_shape`, but of whole blocks of 32; `single.pack` packs them.
+    """
+    c, _, k, _ = shape
+    return 2 * -(-c // BLOCK), k, k, LANES
+
+
 def depthwise(
     x: Map, y: Map, packed, bias, *, size, stride, padding, dilation, activation,
     residual: Map | None = None, residual_first=False,
 ):  # fmt: skip
     """Return the rows that fill y with the activated convolution of each channel of x.
 
-    Products are of float32, as weights are. ``packed`` and all others as `depthwise.conv2d` has
-    them, biases in whole blocks of 32.
+    Products are of float32, as weights are. All else is as `single.conv2d` has it, in whole blocks
+    of 32.
     """
     assert x.c == y.c and min(x.border) >= padding, (x, y)
     cells = single.tile(y.w, apart(size))
