@@ -56,7 +56,7 @@ def main() -> None:
 
 def of_convolutions(network: Network, params: list, threads: int):
     """Yield (algorithm, error) for each way of each convolution."""
-    program = ways.traced(network, params, 1)
+    program = ways.separate(network, params, 1, threads)
     for layer in ways.layers(program):
         choices = ways.of_each_kind(layer.geometry, threads)
         bound = [ways.Bound(program, layer.ops[0], way, threads) for way in choices]

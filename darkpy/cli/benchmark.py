@@ -129,13 +129,13 @@ def _rows(
     peak: float,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each way of each convolution that no earlier network had."""
-    from ..plan.ways import layers, of_each_kind, rows, traced
+    from ..plan.ways import layers, of_each_kind, rows, separate
 
     known: set[Any] = set()
     todo = []
     for path in cfgs:
         net, params = read(path, None, strict)
-        program = traced(net, params, batch)
+        program = separate(net, params, batch, threads)
         new = [one for one in layers(program) if one.geometry not in known]
         known |= {one.geometry for one in new}
         todo += [(program, one) for one in new]

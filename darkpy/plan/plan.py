@@ -98,6 +98,11 @@ class Plan:
         self.rng: np.random.Generator | None = None  # of what is drawn in a step of training
         self._outputs = {name: self._view(value) for name, value in program.outputs.items()}
 
+    @property
+    def weights(self) -> int:
+        """Bytes of the weights of convolutions, as these read them."""
+        return sum(op.numbers["packed"][0].nbytes for op in self._packed)
+
     def __call__(self, images: Floats) -> dict[Any, Floats]:
         """Return the outputs, by the index of each head, for images (batch, c, h, w) float32."""
         return self.run(
@@ -354,14 +359,27 @@ def compile(
     Raises DeviceError for a precision that there is not, or not on this processor.
     """
     require(precision, strict)
-    program = trace(network, params, batch)
-    program.threads = threads or team.most()
-    for one in passes if precision == "fp32" else bf16_passes(passes):
-        one(program)
+    every = passes if precision == "fp32" else bf16_passes(passes)
+    program = traced(network, params, batch, threads, every)
     if release:
         for own in params:
             own.clear()
     return Plan(program, program.threads, strict, progress)
+
+
+def traced(
+    network: Network,
+    params: Sequence[dict[str, Any]],
+    batch: int,
+    threads: int | None,
+    passes: Sequence[Pass] = PASSES,
+) -> Program:
+    """Return the program that a plan of a network's inference is made of; see `compile`."""
+    program = trace(network, params, batch)
+    program.threads = threads or team.most()
+    for one in passes:
+        one(program)
+    return program
 
 
 def take(program: Program) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 from ..network import Network
 from . import convolve
 from .convolve import Choice
-from .plan import Plan, Progress
+from .plan import Plan, Progress, traced
 from .trace import Program
-from .ways import Bound, Layer, layers, times, traced, worth
+from .ways import Bound, Layer, layers, times, worth
 
 GAIN = 0.97  # of the time that the estimate takes: what is not below is within what times vary
 
@@ -68,7 +68,7 @@ def tune(
     rounds    how often each way runs; its median counts
     progress  called with (how many layers are measured, of how many)
     """
-    program = traced(network, params, batch)
+    program = traced(network, params, batch, threads)
     found = [one for one in layers(program) if len(worth(one.geometry, threads, strict)) > 1]
     tuned = []
     for done, layer in enumerate(found):
@@ -99,7 +99,7 @@ def forget(
     strict: bool = False,
 ) -> int:
     """Forget what was measured for a network's convolutions; return for how many it was known."""
-    found = [one.geometry for one in layers(traced(network, params, batch))]
+    found = [one.geometry for one in layers(traced(network, params, batch, threads))]
     known = [g for g in found if convolve.recalled(g, threads, strict) is not None]
     for g in known:
         convolve.forget(g, threads, strict)
@@ -128,7 +128,7 @@ def compared(
     """Return the median milliseconds of the network by estimates, and with some choices changed."""
     plans = []
     for choices in ({}, changed):
-        program = traced(network, params, batch)
+        program = traced(network, params, batch, threads)
         for op in program.ops:
             if op.kind == "convolve":
                 g = convolve.geometry(op)

@@ -14,10 +14,11 @@ from .. import kernels
 from ..kernels.cpu.engine import winograd
 from ..network import Network
 from . import convolve, fused
+from .chain import fuse_chains
 from .convolve import Choice, Geometry
 from .passes import PASSES
-from .plan import Plan
-from .trace import Op, Program, Value, trace
+from .plan import Plan, traced
+from .trace import Op, Program, Value
 
 NEAR = 4  # ways of Winograd that should cost least, of those worth measuring
 
@@ -44,12 +45,12 @@ class Layer:
         return " ".join(words)
 
 
-def traced(network: Network, params: Sequence[dict[str, Any]], batch: int) -> Program:
-    """Return the program of a plan, with layouts chosen."""
-    program = trace(network, params, batch)
-    for one in PASSES:
-        one(program)
-    return program
+def separate(
+    network: Network, params: Sequence[dict[str, Any]], batch: int, threads: int
+) -> Program:
+    """Return the program of a plan in which every convolution is an op of its own."""
+    passes = [one for one in PASSES if one is not fuse_chains]
+    return traced(network, params, batch, threads, passes)
 
 
 def layers(program: Program) -> list[Layer]:

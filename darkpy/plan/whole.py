@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.cpu.engine import probe, team
-from . import convolve
-from .plan import Plan
+from .plan import Plan, flops
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,8 @@ def measure(plan: Plan, runs: int, seed: int = 0) -> Whole:
     low, median, high = (
         statistics.quantiles(spent[1:], n=4, method="inclusive") if runs > 1 else spent[1:] * 3
     )
-    ops = [step.op for step in plan.steps if step.op.kind == "convolve"]
-    gflop = 1e-9 * sum(convolve.geometry(op).flops for op in ops)
-    packed = [op.numbers["packed"][0].nbytes for op in ops if "packed" in op.numbers]
-    return Whole(median, low, high, gflop, plan.arena, sum(packed))
+    gflop = 1e-9 * flops(plan.program.network) * shape[0]
+    return Whole(median, low, high, gflop, plan.arena, plan.weights)
 
 
 def machine(threads: int) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_benchmark_of_kernels(darkpy):
 
 def test_tune_says_what_it_gains_and_forgets(darkpy, monkeypatch):
     network = Network.from_cfg("a.cfg")
-    program = ways.traced(network, network.initial_params(np.random.default_rng(0)), 1)
+    program = ways.separate(network, network.initial_params(np.random.default_rng(0)), 1, 2)
     g = ways.layers(program)[1].geometry
     monkeypatch.setattr(tune, "times", lambda bound, rounds: [4.0, *[3.0] * (len(bound) - 1)])
     monkeypatch.setattr(tune, "compared", lambda *given: (2.0, 1.5))

@@ -18,7 +18,7 @@ def model():
 
 
 def geometries(model):
-    found = ways.layers(ways.traced(*model, 1))
+    found = ways.layers(ways.separate(*model, 1, 2))
     return [one.geometry for one in found if len(ways.worth(one.geometry, 2)) > 1]
 
 

@@ -14,7 +14,7 @@ CLOSE = 4e-5  # and with larger tiles
 @pytest.fixture(scope="module")
 def program():
     network = Network.from_cfg(ROOT / "cfg" / "yolov4-tiny.cfg").resized(64, 64)
-    return ways.traced(network, network.initial_params(np.random.default_rng(0)), 1)
+    return ways.separate(network, network.initial_params(np.random.default_rng(0)), 1, 2)
 
 
 def layer(program, size, stride, pool=False):
@@ -44,7 +44,7 @@ def test_every_way_gives_what_float64_gives(program, size, stride):
 
 def test_a_map_that_is_added_is_an_input_too():
     network = Network.from_cfg(ROOT / "cfg" / "yolo-fastest-1.1.cfg").resized(64, 64)
-    program = ways.traced(network, network.initial_params(np.random.default_rng(0)), 1)
+    program = ways.separate(network, network.initial_params(np.random.default_rng(0)), 1, 2)
     op = next(op for op in program.ops if op.kind == "convolve" and len(op.inputs) == 2)
     bound = ways.Bound(program, op, convolve.estimate(convolve.geometry(op), 1), 1)
     assert ways.errors(op, [bound])[0] < CLOSE

@@ -18,7 +18,7 @@ import numpy as np
 from . import target
 
 SECONDS = 0.05  # that a look takes
-LOOKS = 3
+LOOKS = 8  # of which the best counts
 BYTES = 1 << 28  # of memory that a thread reads, more than caches hold
 
 
