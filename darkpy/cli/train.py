@@ -20,7 +20,7 @@ import darkpy
 
 from ..errors import DarkpyError, DeviceError, TrainingError
 from .options import Command, Share, dont_show, flag
-from .progress import progress
+from .progress import building, progress
 
 if TYPE_CHECKING:
     from ..data.loader import Batch
@@ -259,6 +259,7 @@ class Printer:
             click.echo(f"page: {self.page.url}", err=True)
         if trainer.iteration:
             click.echo(f"from iteration {trainer.iteration}", err=True)
+        trainer.show_building(building())
         if sys.stderr.isatty():
             from tqdm import tqdm
 

@@ -14,7 +14,7 @@ from ..network import Network
 from ..run import Context
 from .memory import Room
 from .passes import Pass
-from .plan import Plan
+from .plan import Plan, Progress
 from .trace import trace_step
 from .training import PASSES, pack_weights
 
@@ -27,6 +27,7 @@ class Training(Room):
     own    gradients of the last mini-batch, by layer and name of the parameter
     sums   those of all mini-batches of an iteration, where there were several
     bound  the parameters whose addresses the plans have
+    progress  called with (how many are done, of how many) while code is built
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class Training(Room):
         self.own: dict[tuple[int, str], NDArray[np.float32]] = {}
         self.sums: dict[tuple[int, str], NDArray[np.float32]] = {}
         self.bound: list[Array] = []
+        self.progress: Progress | None = None
 
 
 class StepPlan:
@@ -129,7 +131,8 @@ class StepPlan:
             if isinstance(name, tuple):
                 own = self.room.own.setdefault(name, np.zeros(value.shape, np.float32))
                 arrays[value] = own
-        return Plan(program, self.threads, arrays=arrays, room=self.room)
+        progress = self.room.progress
+        return Plan(program, self.threads, progress=progress, arrays=arrays, room=self.room)
 
 
 def _differ(one: Array, other: Array) -> bool:

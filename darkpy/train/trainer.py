@@ -17,7 +17,7 @@ from ..errors import DeviceError, TrainingError
 from ..kernels.common.geometry import ROLLING_MOMENTUM
 from ..loss import LOSSES, HeadLoss, Moment, Rejection, Truths
 from ..network import Network, Node
-from ..plan import flops
+from ..plan import Progress, flops
 from ..plan.step import StepPlan, Training
 from ..randomness import generator
 from ..run import Tape
@@ -92,6 +92,10 @@ class Trainer:
         self._tapes: dict[tuple[int, int, int], Tape | StepPlan] = {}
         self._room = Training()
         self.settled = self.params.loaded
+
+    def show_building(self, progress: Progress) -> None:
+        """Call with (how many are done, of how many) while kernels are built for this machine."""
+        self._room.progress = progress
 
     def _start(self, weights: str | Path | None) -> Params:
         rng = generator(self.seed, "weights")

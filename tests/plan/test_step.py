@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from darkpy import kernels
+from darkpy.kernels.cpu.engine import store
 from darkpy.network import Network
 from darkpy.plan.step import StepPlan, Training
 from darkpy.plan.training import PASSES
@@ -246,3 +247,20 @@ def test_frozen_layers_run_on_their_rolling_averages(small):
     plan.backward(deltas, 3)
     agree(tape, plan)
     np.testing.assert_array_equal(own[0]["rolling_mean"], 0)
+
+
+def test_who_waits_is_told_how_code_is_built(monkeypatch):
+    shown = []
+
+    def addresses(names, progress=None):
+        if progress:
+            progress(1, len(names))
+        return known(names)
+
+    known = store.addresses
+    monkeypatch.setattr(store, "addresses", addresses)
+    network = Network.from_cfg(ROOT / "cfg" / "shapes.cfg").resized(64, 64)
+    plan = StepPlan(network, network.initial_params(np.random.default_rng(0)), threads=1)
+    plan.room.progress = lambda *counts: shown.append(counts)
+    plan.forward(np.zeros((1, *network.image), np.float32))
+    assert len(shown) == 1 and shown[0][1] > 10
