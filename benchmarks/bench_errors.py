@@ -59,7 +59,7 @@ def of_convolutions(network: Network, params: list, threads: int):
     program = ways.separate(network, params, 1, threads)
     for layer in ways.layers(program):
         choices = ways.of_each_kind(layer.geometry, threads)
-        bound = [ways.Bound(program, layer.ops[0], way, threads) for way in choices]
+        bound = ways.bind(program, layer.ops[0], choices, threads)
         for way, error in zip(choices, ways.errors(layer.ops[0], bound), strict=True):
             m = dict(way.options).get("m")
             yield f"Winograd F({m} x {m}, 3 x 3)" if m else way.name, error

@@ -15,7 +15,7 @@ from . import convolve
 from .convolve import Choice
 from .plan import Plan, Progress, traced
 from .trace import Program
-from .ways import Bound, Layer, layers, times, worth
+from .ways import Layer, bind, layers, times, worth
 
 GAIN = 0.97  # of the time that the estimate takes: what is not below is within what times vary
 
@@ -109,7 +109,7 @@ def forget(
 def measured(program: Program, layer: Layer, threads: int, strict: bool, rounds: int) -> Tuned:
     """Measure the ways of one convolution."""
     ways = worth(layer.geometry, threads, strict)
-    spent = times([Bound(program, layer.ops[0], way, threads) for way in ways], rounds)
+    spent = times(bind(program, layer.ops[0], ways, threads), rounds)
     old, best = spent[0], min(spent)
     after = ways[spent.index(best)] if best < GAIN * old else ways[0]
     new = spent[ways.index(after)]

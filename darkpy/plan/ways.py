@@ -16,6 +16,7 @@ from ..network import Network
 from . import convolve, fused
 from .chain import fuse_chains
 from .convolve import Choice, Geometry
+from .memory import Room
 from .passes import PASSES
 from .plan import Plan, traced
 from .trace import Op, Program, Value
@@ -94,11 +95,13 @@ def cost(way: Choice, g: Geometry, threads: int) -> float:
 
 
 class Bound:
-    """A convolution by itself, bound to memory in one way, without what comes before and after."""
+    """A convolution by itself, bound to memory in one way, without what comes before and after.
 
-    def __init__(self, program: Program, op: Op, way: Choice, threads: int) -> None:
-        self.program = alone(program, op, way)
-        self.plan = Plan(self.program, threads)
+    room  memory that it shares with other ways, of which one runs at a time
+    """
+
+    def __init__(self, program: Program, op: Op, way: Choice, threads: int, room: Room) -> None:
+        self.plan = Plan(alone(program, op, way), threads, room=room)
         kinds = [step.op.kind for step in self.plan.steps]
         self.step = kinds.index("convolve")
 
@@ -110,6 +113,12 @@ class Bound:
         """Return what it computes of maps (n, c, h, w), the second of which is added."""
         given = dict(enumerate(maps))
         return self.plan.run(given, lambda outputs: outputs["y"].copy())
+
+
+def bind(program: Program, op: Op, ways: Iterable[Choice], threads: int) -> list[Bound]:
+    """Return a convolution bound in each of some ways, all in the same memory."""
+    room = Room()
+    return [Bound(program, op, way, threads, room) for way in ways]
 
 
 def alone(program: Program, op: Op, way: Choice) -> Program:
@@ -151,7 +160,7 @@ def rows(
     gflops  by the operations of the direct way
     error   see `errors`; only if it is wanted
     """
-    bound = [Bound(program, layer.ops[0], way, threads) for way in ways]
+    bound = bind(program, layer.ops[0], ways, threads)
     spent = times(bound, rounds)
     found = errors(layer.ops[0], bound) if wants_errors else []
     for i, (way, ms) in enumerate(zip(ways, spent, strict=True)):

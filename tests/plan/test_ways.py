@@ -36,7 +36,7 @@ def test_layers_of_one_geometry_are_one(program):
 def test_every_way_gives_what_float64_gives(program, size, stride):
     one = layer(program, size, stride)
     found = ways.of_each_kind(one.geometry, 2)
-    bound = [ways.Bound(program, one.ops[0], way, 2) for way in found]
+    bound = ways.bind(program, one.ops[0], found, 2)
     for way, error in zip(found, ways.errors(one.ops[0], bound), strict=True):
         exact = way.name == "direct" or dict(way.options).get("m") == 2
         assert error < (EXACT if exact else CLOSE), way
@@ -46,8 +46,8 @@ def test_a_map_that_is_added_is_an_input_too():
     network = Network.from_cfg(ROOT / "cfg" / "yolo-fastest-1.1.cfg").resized(64, 64)
     program = ways.separate(network, network.initial_params(np.random.default_rng(0)), 1, 2)
     op = next(op for op in program.ops if op.kind == "convolve" and len(op.inputs) == 2)
-    bound = ways.Bound(program, op, convolve.estimate(convolve.geometry(op), 1), 1)
-    assert ways.errors(op, [bound])[0] < CLOSE
+    bound = ways.bind(program, op, [convolve.estimate(convolve.geometry(op), 1)], 1)
+    assert ways.errors(op, bound)[0] < CLOSE
 
 
 def test_what_is_worth_measuring_begins_with_the_estimate(program):
