@@ -89,6 +89,8 @@ class Window:
         if self.keep != "weights":
             return code.loop(self.count, [self.w, *found], partial(self._row, line))[1:]
         for i in range(size):
+            if i:
+                code.fence()  # else LLVM loads ahead, and spills
             found = self._line(line(i), self.weights[i * size : (i + 1) * size], found)
         return found
 
