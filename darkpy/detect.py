@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -22,6 +21,7 @@ from .detections import Detections
 from .errors import DarkpyError, DeviceError, NetworkError, WeightsError
 from .network import Network, Node
 from .plan import Plan, Progress, compile, flops, require
+from .plan.turn import Turn
 from .run import Tape
 from .weights import Params, read_weights
 
@@ -139,7 +139,7 @@ class Detector:
         self.strict = strict
         self.progress = progress
         self._plans: dict[int, Plan] = {}
-        self._turn = threading.Lock()
+        self._turn = Turn()
         self.detection_heads = tuple(node for node in network.nodes if node.layer.section in DECODE)
         self.classes = max((head_of(node).classes for node in self.detection_heads), default=0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from .bf16 import bf16_passes, require
 from .fused import MEANING
 from .passes import PASSES, Pass
 from .trace import Draw, Op, Program, Value, trace
+from .turn import Turn
 
 Result = TypeVar("Result")
 Floats = NDArray[np.float32]
@@ -81,7 +81,7 @@ class Plan:
         self.places, size = memory.place(program, self._arrays)
         self._arena = self._room.take("arena", size)
         self.arena = size
-        self._turn = threading.RLock()
+        self._turn = Turn()
         self._eager: Any = None
         self._bordered: set[Value] = set()
         self._given: list[tuple[NDArray[np.int64], int, Any]] = []  # where addresses go, by name
