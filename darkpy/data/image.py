@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,8 @@ def recoloured(image: Image, channels: int) -> Image:
     import cv2
 
     code = cv2.COLOR_GRAY2BGR if channels == 3 else cv2.COLOR_BGR2GRAY
-    converted: Any = cv2.cvtColor(image, code)
+    # OpenCV ends the process on a view that is too large for memory
+    converted: Any = cv2.cvtColor(np.ascontiguousarray(image), code)
     return _with_channels(converted, channels)
 
 
@@ -141,7 +143,7 @@ def prepare(
     raises      ImageError for an array that is no such picture
     """
     channels, height, width = shape
-    image = recoloured(checked(image), channels)
+    image = checked(image)
     planes = np.empty(shape, np.float32) if out is None else out
     part = planes
     if letter_box:
@@ -150,7 +152,8 @@ def prepare(
         part = planes[:, top : top + high, left : left + wide]
         if part.shape != planes.shape:
             planes[...] = FILL
-    ops.resize_picture(image, h=part.shape[1], w=part.shape[2], out=part)
+    convert = partial(recoloured, channels=channels) if image.shape[2] != channels else None
+    ops.resize_picture(image, h=part.shape[1], w=part.shape[2], out=part, convert=convert)
     return planes
 
 

@@ -16,26 +16,26 @@ DRIVER = "picture.resize"
 SHARES = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
-def resize_picture(image, *, h, w, out=None):
+def resize_picture(image, *, h, w, out=None, convert=None):
     """Resize as the reference defines it, to the same bytes.
 
-    A picture of another dtype or number of channels goes to the reference.
+    A picture of another dtype or number of channels, or to be converted, goes to the reference.
     """
-    if image.dtype != np.uint8 or image.shape[2] not in (1, 3):
-        return reference.resize_picture(image, h=h, w=w, out=out)
-    image = np.ascontiguousarray(image)
+    if image.dtype != np.uint8 or image.shape[2] not in (1, 3) or convert:
+        return reference.resize_picture(image, h=h, w=w, out=out, convert=convert)
     old_h, old_w, c = image.shape
+    down, right, colour = image.strides  # of any view
     if out is None:
         out = np.empty((c, h, w), np.float32)
     mix = kernel("picture", "mix", whole=w >= LANES, rest=w % LANES)
     code = store.addresses([DRIVER, mix])
-    rows, columns = table(old_h, h, c * old_w), table(old_w, w, c)
+    rows, columns = table(old_h, h, down), table(old_w, w, right)
     stride = -(-w // LANES) * CELL
     scratch = np.empty(2 * c * stride // 4, np.float32)
     plane, row, _ = out.strides
     args = np.array(
         [
-            *(code[mix], image.ctypes.data, c, *(one.ctypes.data for one in rows)),
+            *(code[mix], image.ctypes.data, c, colour, *(one.ctypes.data for one in rows)),
             *(one.ctypes.data for one in columns),
             *(SHARES.ctypes.data, out.ctypes.data, plane, row, h, w, stride),
         ],

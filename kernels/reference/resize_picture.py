@@ -7,11 +7,13 @@ import numpy as np
 __all__ = ["resize_picture"]
 
 
-def resize_picture(image, *, h, w, out=None):
+def resize_picture(image, *, h, w, out=None, convert=None):
     """Return a picture as planes of h and w: bilinear, corners on corners.
 
     image    (h0, w0, c) uint8, colours blue, green, red
     out      (c, h, w) float32 to write into, if given; cells of a row without gaps
+    convert  makes other colours of pixels (rows, columns, c) uint8, if given; c of the result is
+             that of what it returns
     returns  (c, h, w) float32 in 0..1, the last colour first
 
     The order of arithmetic is darknet's, along the rows first, then the columns; its slip is not
@@ -24,6 +26,7 @@ def resize_picture(image, *, h, w, out=None):
 
     def planes(row, column):
         chosen = image[xp.asarray(row)][:, xp.asarray(column)]
+        chosen = convert(chosen) if convert else chosen
         return chosen.transpose(2, 0, 1)[::-1].astype(np.float32) / np.float32(255)
 
     def along(row):

@@ -103,6 +103,11 @@ def made(monkeypatch):
     return asked
 
 
+def loading():
+    """Return the threads of loaders; other tests may have begun others."""
+    return [one for one in threading.enumerate() if one.name.startswith("darkpy-load")]
+
+
 def test_no_more_is_made_than_asked_for(coloured, made):
     with Loader(coloured, ALL, seed=1, batch=3, size=NET, ahead=1) as loader:
         assert made == []
@@ -113,9 +118,9 @@ def test_no_more_is_made_than_asked_for(coloured, made):
 
 
 def test_what_goes_wrong_in_a_thread_is_raised(coloured, tmp_path):
-    before = threading.active_count()
     loader = Loader(coloured, ALL, seed=1, batch=3, size=NET)
     next(loader)
+    assert loading()
     damaged = tmp_path / "damaged"
     for path in coloured.paths:
         damaged.write_bytes(b"no picture")
@@ -123,16 +128,15 @@ def test_what_goes_wrong_in_a_thread_is_raised(coloured, tmp_path):
     with pytest.raises(DataError, match="is not a picture"):
         for _ in range(9):
             next(loader)
-    assert threading.active_count() == before
+    assert not loading()
     assert list(loader) == []
 
 
 def test_close_makes_no_picture_more_and_leaves_no_thread(coloured, made):
-    before = threading.active_count()
     loader = Loader(coloured, ALL, seed=1, batch=lambda k: 1 + 900 * k, size=NET, workers=2)
     next(loader)  # two batches of hundreds are under way
     loader.close()
     loader.close()
     assert len(made) < 500
-    assert threading.active_count() == before
+    assert not loading()
     assert list(loader) == []

@@ -125,6 +125,9 @@ def test_a_stream_may_begin_before_the_first_chart(page, chart):
     client.close()
 
 
+PROMPT = 5  # seconds; who waited for a client would wait for ever
+
+
 def test_clients_that_do_not_read_hold_nobody_up(page, tmp_path, rng):
     noise = rng.integers(0, 256, (700, 700, 3)).astype(np.uint8)  # more than a socket holds
     cv2.imwrite(str(tmp_path / "chart.png"), noise)
@@ -132,7 +135,7 @@ def test_clients_that_do_not_read_hold_nobody_up(page, tmp_path, rng):
     before = time.monotonic()
     for _ in range(500):
         page.update(tmp_path / "chart.png", "line")
-    assert time.monotonic() - before < 1
+    assert time.monotonic() - before < PROMPT
     assert get(page, "/status.json")[0] == 200
     for _, file, client in clients:
         file.close()
@@ -159,7 +162,7 @@ def test_closing_ends_streams_and_frees_the_port(chart):
     _, file, client = stream(page)
     before = time.monotonic()
     page.close()
-    assert time.monotonic() - before < 1
+    assert time.monotonic() - before < PROMPT
     file.read()  # to the end of the stream, which comes
     file.close()
     client.close()

@@ -22,3 +22,16 @@ def test_resize(name, channels, engine_for, rng):
         # the same roundings in the same order
         np.testing.assert_array_equal(out, ops("reference").resize_picture(image, h=h, w=w))
         assert np.isnan(room).sum() == room.size - out.size
+
+
+def test_views_of_every_stride(rng):
+    image = rng.integers(0, 256, (9, 11, 3), np.uint8)
+    views = {
+        "turned": image[::-1, ::-1, ::-1],
+        "transposed": image.transpose(1, 0, 2),
+        "one column upwards": np.asfortranarray(image[:, :1, :1])[::-1],
+        "one pixel": np.broadcast_to(image[:1, :1], (1 << 20, 1 << 20, 3)),
+    }
+    for what, view in views.items():
+        found, truth = (ops(name).resize_picture(view, h=20, w=21) for name in ("cpu", "reference"))
+        np.testing.assert_array_equal(found, truth, what)

@@ -159,13 +159,17 @@ def test_times_are_those_of_the_rows():
     rows = [Row(DOZE, (loops,), 2) for loops in (20_000, 10, 40_000)]
     table = team.Table(rows, 2, int)
     team.team(2).run(table)
-    before = time.perf_counter()
-    times = team.team(2).run(table, times=True)
-    whole = (time.perf_counter() - before) * 1e6
-    assert times.shape == (3,)
-    assert (times >= 0).all()
-    assert times[1] < times[2]
-    assert times.sum() <= whole
+    found = []
+    for _ in range(20):  # another program may hold up any of them
+        before = time.perf_counter()
+        times = team.team(2).run(table, times=True)
+        whole = (time.perf_counter() - before) * 1e6
+        assert times.shape == (3,)
+        assert (times >= 0).all()
+        assert times.sum() <= whole
+        found.append(times)
+    least = np.min(found, axis=0)
+    assert least[1] < least[2]
     assert team.team(2).run(table) is None
 
 
