@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ class Pictures:
 
     A picture that cannot be read is reported, left out, and remembered in ``failed``.
 
-    A group of pictures is read and resized by threads while the network computes the one before.
+    While the boxes of a group are made, threads send the next one through the network, and read and
+    resize the one after.
     """
 
     def __init__(
@@ -109,15 +111,20 @@ class Pictures:
         room = -(-size // batch) * batch  # of the last batch some may be nobody's
         readers = min(os.cpu_count() or 1, MOST_READERS)
         shape = (room, *self.detector.network.image)
-        group, other = (_Group(np.zeros(shape, np.float32)) for _ in range(2))
-        with ThreadPoolExecutor(readers, "darkpy-read") as pool:
-            self._begin(pool, group, range(size))
-            for start in range(size, len(self.paths) + size, size):
-                group.wait()
-                self._begin(pool, other, range(start, start + size))
-                outputs, seconds = self._forward(group, batch)
-                yield from self._seen(group, outputs, seconds)
-                group, other = other, group
+        groups = [_Group(np.zeros(shape, np.float32)) for _ in range(3)]
+        waiting: deque[tuple[_Group, Future[tuple[list[Outputs], float]]]] = deque()
+        with (
+            ThreadPoolExecutor(readers, "darkpy-read") as pool,
+            ThreadPoolExecutor(1, "darkpy-forward") as network,
+        ):
+            for turn, start in enumerate(range(0, len(self.paths), size)):
+                group = groups[turn % 3]
+                self._begin(pool, group, range(start, start + size))
+                waiting.append((group, network.submit(self._forward, group, batch)))
+                if len(waiting) == 3:  # one that is read, one that is computed, and this
+                    yield from self._seen(*waiting.popleft())
+            while waiting:
+                yield from self._seen(*waiting.popleft())
 
     def _begin(self, pool: ThreadPoolExecutor, group: _Group, which: range) -> None:
         """Have pictures read, those of ``which`` that there are."""
@@ -138,14 +145,16 @@ class Pictures:
 
     def _forward(self, group: _Group, batch: int) -> tuple[list[Outputs], float]:
         """Return what the network makes of each picture of a group, and the seconds of each."""
+        group.wait()
         outputs: list[Outputs] = []
         start = time.perf_counter()
         for first in range(0, len(group.reads), batch):
             outputs += self.detector.forward_all(group.x[first : first + batch])
         return outputs, (time.perf_counter() - start) / len(group.reads)
 
-    def _seen(self, group: _Group, outputs: list[Outputs], seconds: float) -> Iterator[Seen]:
+    def _seen(self, group: _Group, computed: Future[tuple[list[Outputs], float]]) -> Iterator[Seen]:
         """Yield those of a group that could be read."""
+        outputs, seconds = computed.result()
         for read, (index, path), output in zip(
             group.wait(), group.paths.items(), outputs, strict=False
         ):
