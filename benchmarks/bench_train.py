@@ -1,193 +1,156 @@
 """Time steps of training: forward, loss, backward and update, beside PyTorch where it is.
 
-    scripts/bench train [CFG...] [--batch 8] [--rounds 7] [--torch PYTHON] [--json FILE]
+    scripts/bench train [CFG...] [--peers torch,torch_channels_last] [--python PYTHON] [--json FILE]
 
-Each engine has a process of its own, so that the threads of none spin in another's way, and they
-take turns, step after step; medians are shown. PyTorch gets the same layers, in its default
-layout and in channels_last, and gradients of the heads without a loss; darkpy computes its loss,
-of 10 objects a picture. No pictures are loaded: `bench_loader.py` times that.
+Engines take turns as in bench_detect.py, each in a process of its own, and what feeds the heads is
+compared before anything is timed. PyTorch gets the same layers, and gradients of the heads without
+a loss; darkpy computes its loss, of 10 objects a picture. No pictures are loaded: `bench_loader.py`
+times that.
 """
 
 import argparse
-import os
-import statistics
-import subprocess
+import contextlib
 import sys
-import time
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+HERE = ROOT / "benchmarks"
+sys.path[:0] = [str(ROOT), str(HERE)]
 
+import subject  # noqa: E402
+import turns  # noqa: E402
+from bench_detect import cfg, paths, probed, pythons  # noqa: E402
+from machine import described  # noqa: E402
+from results import json_text, markdown, table  # noqa: E402
+from turns import OURS  # noqa: E402
+
+from darkpy.kernels.cpu.threads import CORES  # noqa: E402
 from darkpy.network import Network  # noqa: E402
 
 DEFAULT = ("yolov3-tiny", "yolo-fastest-1.1-xl")
-ENGINES = ("darkpy", "torch", "torch channels_last")
-REST = 0.3  # seconds; threads that have just computed spin for up to a fifth of one
-OBJECTS = 10  # a picture
-SGD = {"lr": 1e-6, "momentum": 0.9, "weight_decay": 5e-4}
+PEERS = ("torch", "torch_channels_last")
+PASSES = 3  # forward, and back to the weights and to the input: each as many multiply-adds
+REFERENCE = 1e-3  # relative difference of outputs to darkpy's beyond which none is timed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cfg", nargs="*", help=f"default: {' '.join(DEFAULT)} of cfg/")
-    parser.add_argument("--batch", type=int, default=8, help="pictures, in one mini-batch")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--torch", default=sys.executable, help="a Python that has PyTorch")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
+    add = parser.add_argument
+    add("cfg", nargs="*", help=f"default: {' '.join(DEFAULT)} of cfg/")
+    add("--peers", type=names, default=PEERS, help=f"of {','.join(PEERS)}; default: all")
+    add("--python", type=paths, default=pythons(), metavar="PYTHON[,PYTHON]",
+        help="that have the peers; default: that of benchmarks/.venv, or this one")  # fmt: skip
+    add("--threads", type=int, default=CORES)
+    add("--batch", type=int, default=8, help="pictures of a step; times are those of one picture")
+    add("--rounds", type=int, default=7)
+    add("--seconds", type=float, default=0.5, help="that a turn lasts, about: two steps at least")
+    add("--size", type=int, help="side of the input instead of the cfg's own")
+    add("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add("--markdown", nargs="?", type=Path, const=HERE / "results", metavar="FOLDER",
+        help="write DATE-training.md there; default: benchmarks/results")  # fmt: skip
+    add("--lock", type=Path, metavar="FILE", help="held in each round, as flock(1) does")
+    add("--realtime", action="store_true", help="nothing else runs in a turn (Linux, root)")
     options = parser.parse_args()
-    paths = options.cfg or [str(ROOT / "cfg" / f"{name}.cfg") for name in DEFAULT]
-    if options.engine:
-        serve(options.engine, paths[0], options.batch)
-        return
-    from machine import report
-
-    report(
-        lambda: [row for path in paths for row in measure(path, options)],
-        f"{'network':24}{'input':>14}{'engine':>22}{'first s':>9}{'ms':>9}{'worst':>9}"
-        f"{'pictures/s':>12}{'peak MB':>9}",
-        lambda row: (
-            f"{row['network']:24}{row['input']:>14}{row['engine']:>22}{row['first']:9.1f}"
-            f"{row['median']:9.1f}{row['worst']:9.1f}{row['rate']:12.1f}{row['peak']:9.0f}"
-        ),
-        options.json,
-    )
-
-
-def measure(path: str, options: argparse.Namespace) -> list[dict]:
-    """Return, per engine, seconds of the first step, milliseconds of the others, and memory."""
-    engines = {name: Engine(name, path, options) for name in ENGINES}
-    times: dict[str, list[float]] = {}
-    for _ in range(options.rounds + 1):
-        for name, engine in engines.items():
-            time.sleep(REST)
-            seconds = engine.step()
-            if seconds is not None:
-                times.setdefault(name, []).append(1e3 * seconds)
-    shape = network(path, options.batch).image
-    return [
-        {
-            "network": Path(path).stem,
-            "input": "x".join(map(str, (options.batch, *shape))),
-            "engine": name,
-            "first": 1e-3 * first,
-            "median": statistics.median(others),
-            "worst": max(others),
-            "rate": 1e3 * options.batch / statistics.median(others),
-            "peak": engines[name].end(),
-        }
-        for name, (first, *others) in times.items()
+    if options.rounds < 1 or options.threads < 1 or options.batch < 1:
+        parser.error("--rounds, --threads and --batch: expected 1 at least")
+    figures = {"machine": described(options.threads), "command": " ".join(sys.argv[1:])}
+    figures |= {name: getattr(options, name) for name in ("batch", "rounds", "seconds")}
+    figures |= {"base": OURS, "precision": "fp32", "script": "bench_train.py"}
+    figures["networks"] = [
+        measure(path, options) for path in options.cfg or [cfg(name) for name in DEFAULT]
     ]
+    print(table(figures))
+    if options.json:
+        options.json.write_text(json_text(figures), "utf-8")
+    if options.markdown:
+        print(markdown(figures, options.markdown, "training"))
 
 
-class Engine:
-    """A process that makes a step when a line comes, and answers with its seconds."""
+def names(text: str) -> tuple[str, ...]:
+    """Return the peers of a list, in the order in which they stand in the table."""
+    wanted = PEERS if text == "all" else tuple(filter(None, text.split(",")))
+    unknown = [name for name in wanted if name not in PEERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r}: expected some of {', '.join(PEERS)}")
+    return tuple(name for name in PEERS if name in wanted)
 
-    def __init__(self, name: str, path: str, options: argparse.Namespace) -> None:
-        from darkpy.kernels.cpu.threads import CORES
 
-        python = sys.executable if name == "darkpy" else options.torch
-        command = [python, __file__, path, "--engine", name, "--batch", str(options.batch)]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": str(CORES)},
+def measure(path: str, options: argparse.Namespace) -> dict:
+    """Return what is said of one network: its engines, those that are absent, the machine."""
+    network = Network.from_cfg(path, size=(options.size,) * 2 if options.size else None)
+    gflops = PASSES * 2e-9 * subject.macs(network)
+    figures: dict = {
+        "network": Path(path).stem,
+        "input": "x".join(map(str, network.image)),
+        "gflops": gflops,
+        "weights": f"drawn, seed {subject.SEED}",
+        "absent": {},
+    }
+    with tempfile.TemporaryDirectory() as passing, contextlib.ExitStack() as stack:
+        folder = Path(passing)
+        subject.write(folder, network, subject.drawn(network), options.batch)
+        engines, figures["engines"] = start(folder, options, figures["absent"], stack)
+        figures["before"] = probed(options)
+        times = turns.rounds(
+            engines, options.rounds, options.seconds, options.lock, options.realtime
         )
+        figures["after"] = probed(options)
+        for engine, row in zip(engines, figures["engines"], strict=True):
+            row |= {"note": engine.note, **engine.ask("end")}
+    for row in figures["engines"]:
+        each = [time / options.batch for time in times[row["engine"]]]
+        row |= turns.compared(each, [time / options.batch for time in times[OURS]])
+        row["speed"] = 1e3 * gflops / row["median"]
+        row["share"] = row["speed"] / max(figures["before"]["peak"], figures["after"]["peak"])
+        row["times"] = each
+    return figures
 
-    def ask(self, line: str) -> str:
-        """Return the answer, or nothing from a process that has ended: it lacks PyTorch."""
+
+def start(
+    folder: Path,
+    options: argparse.Namespace,
+    absent: dict[str, str],
+    stack: contextlib.ExitStack,
+) -> tuple[list[turns.Engine], list[dict]]:
+    """Start the engines; return those that compute what darkpy does, and a row for each.
+
+    absent  why others do not take part: filled here
+    """
+    engines, rows = [], []
+    truth: list[np.ndarray] = []
+    for name in (OURS, *options.peers):
+        engine, said = first(name, folder, options)
+        if "absent" in said:
+            absent[name] = said["absent"]
+            continue
+        stack.callback(engine.end)
+        engine.ask("outputs")
+        found = turns.outputs(folder, name)
+        truth = truth or found
+        said["difference"] = turns.difference(found, truth)
+        if not said["difference"] <= REFERENCE:
+            absent[name] = f"refused: its outputs differ by {said['difference']:.1e}"
+            continue
+        engines.append(engine)
+        rows.append(said)
+    return engines, rows
+
+
+def first(name: str, folder: Path, options: argparse.Namespace) -> tuple[turns.Engine, dict]:
+    """Start an engine with the first Python that has it; return it and its first answer."""
+    for python in [sys.executable] if name == OURS else options.python:
+        engine = turns.Engine(name, python, folder, (), options.threads, "steppers.py")
         try:
-            print(line, file=self.process.stdin, flush=True)
-        except OSError:
-            return ""
-        return self.process.stdout.readline()
-
-    def step(self) -> float | None:
-        answer = self.ask("step")
-        return float(answer) if answer else None
-
-    def end(self) -> float:
-        """End the process; return the most memory that it had, in MB."""
-        with self.process:
-            return float(self.ask("end"))
-
-
-def serve(engine: str, path: str, batch: int) -> None:
-    """Make a step of training for each line that comes, until one says that it is the end."""
-    if engine == "darkpy":
-        step = darkpy_step(path, batch)
-    else:
-        step = torch_step(path, batch, channels_last=engine.endswith("channels_last"))
-    for line in sys.stdin:
-        if line.strip() == "end":
-            print(peak_memory(), flush=True)
-            return
-        start = time.perf_counter()
-        step()
-        print(time.perf_counter() - start, flush=True)
-
-
-def peak_memory() -> float:
-    """Return the most memory this process has had, in MB; NaN where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("nan")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def network(path: str, batch: int) -> Network:
-    """Read a .cfg for mini-batches of so many pictures, with a rate that changes little."""
-    settings = ("batch", batch), ("subdivisions", 1), ("learning_rate", SGD["lr"])
-    return Network.from_cfg(path, settings=[f"net.{name}={value}" for name, value in settings])
-
-
-def darkpy_step(path: str, batch: int) -> Callable[[], object]:
-    from darkpy.train.trainer import Trainer
-
-    trainer = Trainer(network(path, batch))
-    rng = np.random.default_rng(0)
-    images = rng.random((batch, *trainer.network.image), dtype=np.float32)
-    truths = []
-    for _ in range(batch):
-        sizes = rng.uniform(0.05, 0.4, (OBJECTS, 2))
-        centres = rng.uniform(sizes / 2, 1 - sizes / 2)
-        classes = rng.integers(0, trainer.losing[0].layer.classes, (OBJECTS, 1))
-        truths.append(np.hstack([classes, centres, sizes]).astype(np.float32))
-    return lambda: trainer.step(images, truths)
-
-
-def torch_step(path: str, batch: int, channels_last: bool) -> Callable[[], object]:
-    try:
-        import torch
-    except ImportError:
-        sys.exit(0)  # the table is without it
-    from torch_graph import Graph
-
-    torch.manual_seed(0)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    source = network(path, batch)
-    model = Graph(source).to(memory_format=layout).train()
-    images = torch.rand(batch, *source.image).contiguous(memory_format=layout)
-    optimizer = torch.optim.SGD(model.parameters(), **SGD)
-    deltas: list = []
-
-    def step() -> None:
-        outputs = model(images)
-        if not deltas:
-            deltas.extend(1e-3 * torch.randn_like(output) for output in outputs)
-        torch.autograd.backward(outputs, deltas)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
+            said = engine.answer()
+        except RuntimeError as error:
+            said = {"absent": str(error)}
+        if "absent" not in said:
+            break
+        engine.end()
+    return engine, said
 
 
 if __name__ == "__main__":

@@ -339,11 +339,11 @@ def peak_memory(pid: int | None) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def load(name: str, job: Job) -> tuple[Engine | None, dict]:
+def load(name: str, job: Job, known: Mapping | None = None) -> tuple[Engine | None, dict]:
     """Return the engine and the first line to say; no engine if it is absent."""
     start = time.perf_counter()
     try:
-        engine = ENGINES[name](job)
+        engine = (known or ENGINES)[name](job)
     except ImportError as error:
         return None, {"absent": f"not installed ({error})"}
     except Absent as error:
@@ -354,9 +354,10 @@ def load(name: str, job: Job) -> tuple[Engine | None, dict]:
     return engine, {"engine": name, **said, "load": seconds}
 
 
-def main() -> None:
+def main(known: Mapping[str, Callable[[Job], Engine]]) -> None:
+    """Be one of the engines."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("engine", choices=ENGINES)
+    parser.add_argument("engine", choices=known)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -366,7 +367,7 @@ def main() -> None:
     os.dup2(2, 1)
     x = np.load(options.folder / "x.npy")
     job = Job(options.folder, x, options.threads, options.precision, options.program)
-    engine, first = load(options.engine, job)
+    engine, first = load(options.engine, job, known)
     print(json.dumps(first), file=say, flush=True)
     for line in sys.stdin if engine else ():
         word = line.strip()
@@ -385,4 +386,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ENGINES)

@@ -74,17 +74,17 @@ def table(figures: dict) -> str:
     return "\n".join(lines)
 
 
-def markdown(figures: dict, folder: Path) -> Path:
+def markdown(figures: dict, folder: Path, what: str = "inference") -> Path:
     """Add the figures to the page of today in a folder; return its path."""
-    path = folder / time.strftime("%Y-%m-%d-inference.md")
-    lines = [] if path.exists() else [f"# Inference, {time.strftime('%Y-%m-%d')}"]
+    path = folder / time.strftime(f"%Y-%m-%d-{what}.md")
+    lines = [] if path.exists() else [f"# {what.capitalize()}, {time.strftime('%Y-%m-%d')}"]
     lines += [
         "",
         f"## {figures['precision']}, batch {figures['batch']}",
         "",
         ". ".join(about(figures)) + ".",
     ]
-    lines += ["", f"`bench_detect.py {figures['command']}`"]
+    lines += ["", f"`{figures.get('script', 'bench_detect.py')} {figures['command']}`"]
     for network in figures["networks"]:
         lines += ["", f"### {title(network)}", "", state(network) + ".", ""]
         lines += [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]

@@ -101,3 +101,18 @@ class Folded(Graph):
             )  # fmt: skip
             made.weight, made.bias = nn.Parameter(w), nn.Parameter(b)
             self.layers[name] = made
+
+
+class Learning(Graph):
+    """The same for training, with the parameters of darkpy."""
+
+    def __init__(self, network, params):
+        super().__init__(network)
+        with torch.no_grad():
+            for name, layer in self.layers.items():
+                own = {key: torch.from_numpy(value) for key, value in params[int(name)].items()}
+                convolution, *norm = layer if isinstance(layer, nn.Sequential) else [layer]
+                convolution.weight.copy_(own["weights"])
+                for one in norm:
+                    one.weight.copy_(own["scales"])
+                (norm or [convolution])[0].bias.copy_(own["biases"])

@@ -22,10 +22,16 @@ class Engine:
     """A process of engines.py, which answers each line with one of JSON."""
 
     def __init__(
-        self, name: str, python: str, folder: Path, options: Sequence[str], threads: int
+        self,
+        name: str,
+        python: str,
+        folder: Path,
+        options: Sequence[str],
+        threads: int,
+        script: str = "engines.py",
     ) -> None:
         self.name, self.note = name, ""
-        command = [python, str(HERE / "engines.py"), name, str(folder), *options]
+        command = [python, str(HERE / script), name, str(folder), *options]
         number = str(threads)
         self.said = tempfile.TemporaryFile("w+")
         limits = {f"{name}_NUM_THREADS": number for name in ("OMP", "OPENBLAS", "MKL")}

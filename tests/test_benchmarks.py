@@ -17,8 +17,10 @@ from tests.conftest import ROOT
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import bench_detect
+import bench_train
 import engines
 import results
+import steppers
 import subject
 import to_ncnn
 import turns
@@ -283,6 +285,32 @@ def test_peers_at_work_take_turns_with_ours(tmp_path, network):
     assert turns.difference(turns.outputs(tmp_path, "darkpy"), truth) < 1e-5
     assert [len(times[name]) for name in ("darkpy", "other")] == [2, 2]
     assert not peak < 10
+
+
+def test_an_engine_that_trains_takes_turns_too(tmp_path, network):
+    subject.write(tmp_path, network, subject.drawn(network), 2)
+    engine = turns.Engine("darkpy", sys.executable, tmp_path, [], 1, "steppers.py")
+    try:
+        assert engine.answer()["engine"] == "darkpy"
+        engine.ask("outputs")
+        times = turns.rounds([engine], 2, 0.01, None, False)
+    finally:
+        engine.end()
+    ends = subject.raw(network)
+    found = Tape(ends, subject.drawn(network), ops("reference"), True).forward(
+        np.load(tmp_path / "x.npy")
+    )
+    truth = [found[node.index] for node in ends.heads]
+    # a step has moved the weights by a rate of 1e-6
+    assert turns.difference(turns.outputs(tmp_path, "darkpy"), truth) < 1e-4
+    assert len(times["darkpy"]) == 2
+
+
+def test_peers_that_train_stand_in_one_order():
+    assert bench_train.names("torch_channels_last,torch") == bench_train.PEERS
+    assert set(bench_train.PEERS) < set(steppers.STEPPERS)
+    with pytest.raises(Exception, match="expected some of torch"):
+        bench_train.names("openvino")
 
 
 def test_an_engine_that_fails_says_why(tmp_path):

@@ -102,7 +102,8 @@ class StepPlan:
         for key in mine:
             grads, own = self.frames[key[0]].grads, self.room.own[key]
             if key[1] in grads:
-                grads[key[1]] += own
+                with np.errstate(all="ignore"):  # numbers that overflow are inf, as in C
+                    grads[key[1]] += own
             else:
                 grads[key[1]] = own
 

@@ -1,0 +1,105 @@
+"""One engine that trains, in a process of its own; it speaks as engines.py does.
+
+The folder holds the network (subject.py). "outputs" writes what feeds each head, with the batch's
+statistics; a turn is steps of training: forward, back, and an update that moves weights hardly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import engines
+import numpy as np
+from engines import Array, Engine, Job
+
+OBJECTS = 10  # a picture
+SGD = {"lr": 1e-6, "momentum": 0.9, "weight_decay": 5e-4}
+
+
+def read(job: Job):
+    """Return the network for one mini-batch of the pictures, with a rate that changes little."""
+    from darkpy.network import Network
+
+    settings = {"batch": len(job.x), "subdivisions": 1, "learning_rate": SGD["lr"]}
+    return Network.from_cfg(
+        job.folder / "net.cfg", settings=[f"net.{name}={value}" for name, value in settings.items()]
+    )
+
+
+def darkpy(job: Job) -> Engine:
+    """A trainer of this checkout, with its loss."""
+    from subject import raw
+
+    from darkpy.run import Tape
+    from darkpy.train.trainer import Trainer
+
+    network = read(job)
+    trainer = Trainer(network, job.folder / "net.weights")
+    truths = drawn(len(job.x), [node.layer.classes for node in trainer.losing])
+
+    def outputs() -> list[Array]:
+        ends, params = raw(network), [dict(own) for own in trainer.params]
+        if trainer.planned:
+            from darkpy.plan.step import StepPlan
+
+            found = StepPlan(ends, params).forward(job.x)
+        else:
+            found = Tape(ends, params, trainer.ops, True).forward(job.x)
+        return [found[node.index] for node in ends.heads]
+
+    return Engine("", lambda: trainer.step(job.x, truths), outputs, "loss included")
+
+
+def drawn(pictures: int, classes: list[int]) -> list[Array]:
+    """Return truths of pictures: class and box of each object."""
+    rng = np.random.default_rng(0)
+    truths = []
+    for _ in range(pictures):
+        sizes = rng.uniform(0.05, 0.4, (OBJECTS, 2))
+        centres = rng.uniform(sizes / 2, 1 - sizes / 2)
+        kinds = rng.integers(0, min(classes), (OBJECTS, 1))
+        truths.append(np.hstack([kinds, centres, sizes]).astype(np.float32))
+    return truths
+
+
+def torch(job: Job, layout: str = "contiguous_format") -> Engine:
+    """PyTorch eagerly, given gradients of the heads."""
+    import torch
+    from torch_graph import Learning
+
+    from darkpy.weights import read_weights
+
+    torch.set_num_threads(job.threads)
+    network = read(job)
+    shape = getattr(torch, layout)
+    model = Learning(network, read_weights(network, job.folder / "net.weights"))
+    model = model.to(memory_format=shape).train()
+    x = torch.from_numpy(job.x).contiguous(memory_format=shape)
+    optimizer = torch.optim.SGD(model.parameters(), **SGD)
+    deltas: list = []
+
+    def step() -> None:
+        found = model(x)
+        if not deltas:
+            torch.manual_seed(0)
+            deltas.extend(1e-3 * torch.randn_like(one) for one in found)
+        torch.autograd.backward(found, deltas)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def outputs() -> list[Array]:
+        with torch.no_grad():
+            return [one.contiguous().numpy() for one in model(x)]
+
+    return Engine(torch.__version__.partition("+")[0], step, outputs, f"eager, {layout}, no loss")
+
+
+STEPPERS: dict[str, Callable[[Job], Engine]] = {
+    "darkpy": darkpy,
+    "torch": torch,
+    "torch_channels_last": partial(torch, layout="channels_last"),
+}
+
+if __name__ == "__main__":
+    engines.main(STEPPERS)
