@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+from ..detect import PLAN_FROM
 from ..network import Network, Node
+from ..plan import flops
 from .optimizer import frozen_layers
 
 PROCESS = 256 << 20  # bytes of Python with numpy, Numba and OpenCV
@@ -16,21 +18,25 @@ def training_memory(network: Network, minibatch: int) -> int:
     """Return the bytes that parameters, gradients and the maps of a mini-batch take, about.
 
     The maps are those that layers keep for the way back; what the way back makes of them is let go
-    as fast. Measured against a `Trainer` on the CPU this is right within a fifth.
+    as fast. Measured against a `Trainer` on the CPU this is right within a third.
     """
     copies = 2 + (2 if network.options.adam else 1) + (network.options.ema_alpha > 0)
     learning = network.nodes[frozen_layers(network) :]
-    kept = network.image.size + sum(node.shape.size * _kept(node) for node in learning)
+    planned = flops(network) >= PLAN_FROM
+    kept = network.image.size + sum(node.shape.size * _kept(node, planned) for node in learning)
     return 4 * (copies * network.parameters + minibatch * kept)
 
 
-def _kept(node: Node) -> int:
-    """Return how many maps of the size of its output a layer makes and keeps in training."""
+def _kept(node: Node, planned: bool) -> int:
+    """Return how many maps of the size of its output a layer makes and keeps in training.
+
+    planned  it runs in a plan, which makes what goes into an activation anew
+    """
     if node.layer.section != "convolutional":
         return 1
     activates = getattr(node.layer, "activation", "linear") != "linear"
     normalizes = bool(getattr(node.layer, "normalizes", False))
-    return 1 + activates + normalizes
+    return 1 + (activates or normalizes) if planned else 1 + activates + normalizes
 
 
 def needed_memory(network: Network, batch: int, subdivisions: int) -> int:

@@ -15,6 +15,7 @@ from .. import kernels
 from ..detect import PLAN_FROM
 from ..errors import DeviceError, TrainingError
 from ..kernels.common.geometry import ROLLING_MOMENTUM
+from ..kernels.cpu.threads import divide, run
 from ..loss import LOSSES, HeadLoss, Moment, Rejection, Truths
 from ..network import Network, Node
 from ..plan import Progress, flops
@@ -26,6 +27,7 @@ from .figures import HeadFigures
 from .optimizer import STATISTICS, Optimizer, learned, stop_layer
 from .schedule import learning_rate, minibatch
 
+SUM = 1e-4  # microseconds to add a number
 KEPT = 24  # sizes of pictures that are ready at once
 LAST_WITHOUT_EMA = 1000  # iterations at the end that darknet trains on from the average
 
@@ -295,6 +297,7 @@ class Trainer:
                 return node.where
         return self.losing[-1].where
 
+    @np.errstate(all="ignore")
     def _gradients(self, tape: Tape | StepPlan, batch: int) -> list[dict[str, NDArray[np.float32]]]:
         """Return the gradients of the iteration; NotFinite if one is no finite number."""
         mends = self.network.options.try_fix_nan
@@ -309,6 +312,7 @@ class Trainer:
                 np.nan_to_num(grad, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return [frame.grads for frame in tape.frames]
 
+    @np.errstate(all="ignore")
     def _require_finite(self, batch: int) -> None:
         """Raise NotFinite if the update, or the batch's statistics, led out of float32."""
         for node, moments in zip(self.network.nodes, self.optimizer.moments, strict=True):
@@ -396,5 +400,6 @@ def _float32(values: Any, what: str) -> NDArray[np.float32]:
 
 def _is_finite(array: NDArray[np.float32]) -> bool:
     """Tell whether all values are finite numbers; their sum is, but for the rarest of arrays."""
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+    flat, sums = array.reshape(-1), list[np.float32]()
+    run(lambda first, end: sums.append(flat[first:end].sum()), divide(flat.size, flat.size * SUM))
+    return bool(np.isfinite(sum(sums)) or np.isfinite(array).all())
