@@ -187,7 +187,7 @@ def depthwise(
     add = "none" if residual is None else "before" if residual_first else "after"
     params = {
         "size": size, "stride": stride[1], "dilation": dilation, "bias": bias is not None,
-        "activation": activation, "residual": add,
+        "activation": activation, "residual": add, "sides": 1 if y.c <= LANES else 2,
     }  # fmt: skip
     main, last = (kernel("bf16", "depthwise", cells=n or cells, **params) for n in (cells, rest))
     band = single.rows_of_band(y.h, x.row * stride[0])

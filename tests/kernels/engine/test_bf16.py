@@ -254,33 +254,36 @@ def test_maxpool(size, stride, padding):
     wide.check()
 
 
-@pytest.mark.parametrize("residual", ["none", "before", "after"])
 @pytest.mark.parametrize(
-    ("size", "stride", "dilation", "activation"),
-    [(3, 1, 1, "leaky"), (3, 2, 1, "linear"), (5, 1, 1, "swish"), (5, 2, 1, "relu"),
-     (3, 1, 2, "mish"), (7, 1, 1, "leaky")],
-)  # fmt: skip
-def test_depthwise(size, stride, dilation, activation, residual):
+    ("c", "size", "stride", "dilation", "activation", "residual"),
+    [
+        (40, 3, 1, 1, "leaky", "none"),
+        (10, 3, 1, 1, "leaky", "after"),
+        (40, 3, 2, 1, "linear", "before"),
+        (32, 5, 1, 1, "swish", "after"),
+        (40, 5, 2, 1, "relu", "none"),
+        (40, 3, 1, 2, "mish", "before"),
+        (16, 7, 1, 1, "leaky", "before"),
+    ],
+)
+def test_depthwise(c, size, stride, dilation, activation, residual):
     padding = dilation * (size // 2)
     numbers = {"stride": (stride, stride), "padding": padding, "dilation": dilation}
-    source, weights, biases = (
-        rounded(drawn((2, 40, 11, 13))),
-        drawn((40, 1, size, size), 1),
-        drawn(40),
-    )
+    source, weights = rounded(drawn((2, c, 11, 13))), drawn((c, 1, size, size), 1)
+    biases = drawn(c, 3)
     want = reference.conv2d(
-        source.astype(np.float64), weights.astype(np.float64), groups=40, **numbers
+        source.astype(np.float64), weights.astype(np.float64), groups=c, **numbers
     )
     other = rounded(drawn(want.shape, 2))
     want = want + biases[:, None, None] + (other if residual == "before" else 0)
     want = reference.activate(want, activation) + (other if residual == "after" else 0)
-    x = narrow(2, 40, 11, 13, border=padding).put(source)
+    x = narrow(2, c, 11, 13, border=padding).put(source)
     wide = narrow(2, 96, *want.shape[2:], border=1)
-    y, r = wide.range(32, 40), narrow(2, 40, *want.shape[2:]).put(other)
-    w = aligned((4, size, size, 16))
-    execute(depthwise.pack(weights.ctypes.data, w[:3], shape=weights.shape))
+    y, r = wide.range(32, c), narrow(2, c, *want.shape[2:]).put(other)
+    w = aligned(bf16.depthwise_shape(weights.shape))
+    execute(depthwise.pack(weights.ctypes.data, w, shape=weights.shape))
     rows = bf16.depthwise(
-        x.map, y.map, w, bf16.padded(biases, 40), size=size, activation=activation,
+        x.map, y.map, w, bf16.padded(biases, c), size=size, activation=activation,
         residual=None if residual == "none" else r.map, residual_first=residual == "before",
         **numbers,
     )  # fmt: skip
@@ -294,7 +297,7 @@ def test_depthwise(size, stride, dilation, activation, residual):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_sums_of_single_channels_stay_in_registers(size, stride):
     zen4 = Target("x86_64-unknown-linux-gnu", "znver4", "", 32)
-    params = {"activation": "leaky", "residual": "none", "bias": True, "dilation": 1}
+    params = {"activation": "leaky", "residual": "none", "bias": True, "dilation": 1, "sides": 2}
     text = assembly(
         "bf16", "depthwise", zen4, size=size, stride=stride, cells=bf16.apart(size), **params
     )

@@ -344,15 +344,16 @@ def maximum(module, name, *, step):
     code.end()
 
 
-def depthwise(module, name, *, size, stride, dilation, cells, bias, activation, residual):
+def depthwise(module, name, *, size, stride, dilation, cells, sides, bias, activation, residual):
     """Write what `depthwise.depthwise` does, for cells of 32 channels.
 
+    sides  1 if there are but 16 channels, else 2
     w  [16 channels twice][size][size][16] float32; up to 3x3 they stay in registers
     """
     code = Code(module, name, 12)
     x, w, b, y, r, x_row, x_step, y_row, r_row, rows, tiles, count = code.args
-    start = [code.load(b, side * CELL) if bias else code.vector(0.0) for side in range(2)]
-    places = [(side, i) for side in range(2) for i in range(size * size)]
+    start = [code.load(b, side * CELL) if bias else code.vector(0.0) for side in range(sides)]
+    places = [(side, i) for side in range(sides) for i in range(size * size)]
     kept = {}
     if size <= 3:
         kept = {at: code.load(w, (at[0] * size * size + at[1]) * CELL) for at in places}
@@ -362,15 +363,15 @@ def depthwise(module, name, *, size, stride, dilation, cells, bias, activation, 
         for q, uses in taps(size, stride, dilation, cells):
             halves = wide(code, cell(code, x, q * CELL))
             for k, p in uses:
-                for side in range(2):
-                    at = 2 * p + side
+                for side in range(sides):
+                    at = p * sides + side
                     sums[at] = code.fma(weights(side, k), halves[side], sums[at])
         return sums
 
     def each_line(_, x, w, *sums):
         loaded = {
             (side, k): code.load(w, (side * size * size + k) * CELL)
-            for side in range(2)
+            for side in range(sides)
             for k in range(size)
         }
         sums = line(x, lambda side, k: loaded[side, k], sums)
@@ -388,14 +389,10 @@ def depthwise(module, name, *, size, stride, dilation, cells, bias, activation, 
     def each_tile(_, x, y, r):
         sums = all_lines(x)
         for p in range(cells):
-            halves = sums[2 * p : 2 * p + 2]
-            others = wide(code, cell(code, r, p * CELL)) if residual != "none" else None
-            put(
-                code,
-                narrow(code, *finished(code, halves, others, activation, residual)),
-                y,
-                p * CELL,
-            )
+            halves = sums[p * sides : (p + 1) * sides]
+            others = wide(code, cell(code, r, p * CELL))[:sides] if residual != "none" else None
+            halves = finished(code, halves, others, activation, residual)
+            put(code, narrow(code, halves[0], halves[-1]), y, p * CELL)
         far = cells * CELL
         return [code.add(x, far * stride), code.add(y, far), code.add(r, far)]
 
