@@ -1,10 +1,11 @@
 """How far each algorithm, and each network as a whole, is from float64.
 
-    scripts/bench errors [CFG...] [--threads 2]
+    scripts/bench errors [CFG...] [--weights FILE] [--threads 2]
 
 A difference is the largest one, by the largest value of what float64 gives. Convolutions are fed
 numbers of N(0, 1), one by one; networks get a picture of noise, and what feeds their heads is
-compared. Weights are drawn so that activations keep their size (subject.py). Nothing is timed.
+compared. Weights, if none are given, are drawn so that activations keep their size (subject.py).
+Nothing is timed.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from darkpy.kernels.cpu.threads import CORES  # noqa: E402
 from darkpy.network import Network  # noqa: E402
 from darkpy.plan import compile, ways  # noqa: E402
 from darkpy.run import Tape  # noqa: E402
+from darkpy.weights import read_weights  # noqa: E402
 
 DEFAULT = ("yolov3-tiny", "yolov4-tiny", "yolo-fastest-1.1-xl")
 MODES = {"default": {}, "strict": {"strict": True}, "bf16": {"precision": "bf16"}}
@@ -33,15 +35,20 @@ MODES = {"default": {}, "strict": {"strict": True}, "bf16": {"precision": "bf16"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cfg", nargs="*", help=f"default: {' '.join(DEFAULT)} of cfg/")
+    parser.add_argument("--weights", type=Path, help="of the one CFG, instead of drawn ones")
     parser.add_argument("--threads", type=int, default=CORES)
     options = parser.parse_args()
+    if options.weights and len(options.cfg) != 1:
+        parser.error("--weights: expected one CFG")
     networks = [
         Network.from_cfg(path) for path in options.cfg or [ROOT / f"cfg/{x}.cfg" for x in DEFAULT]
     ]
     found: dict[str, list[float]] = defaultdict(list)
     wholes = []
     for network in networks:
-        params = subject.drawn(network)
+        params = (
+            read_weights(network, options.weights) if options.weights else subject.drawn(network)
+        )
         for name, error in of_convolutions(network, params, options.threads):
             found[name].append(error)
         wholes.append((Path(network.path).stem, of_whole(network, params, options.threads)))
