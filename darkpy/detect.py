@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from .plan import Plan, Progress, compile, flops, require
 from .plan.turn import Turn
 from .run import Tape
 from .weights import Params, read_weights
+
+if TYPE_CHECKING:
+    from .plan.tune import Result
 
 PLAN_FROM = 50_000_000  # floating point operations of convolutions
 MOST_AT_ONCE = 8  # pictures; twice as many gain nothing
@@ -314,6 +317,36 @@ class Detector:
                     progress=self.progress,
                 )
             return self._plans[batch]
+
+    def tune(self, batch: int = 1, rounds: int = 9, progress: Progress | None = None) -> Result:
+        """Measure the algorithms of each convolution, and take the fastest from now on.
+
+        batch     pictures at once, for which they are measured; `at_once` for `forward_all`
+        rounds    how often each runs; its median counts
+        progress  called with (how many layers are measured, of how many)
+
+        What is found is kept for this machine: see `darkpy tune`, of which this is the same.
+        Raises DeviceError for a network that does not run by a plan in float32.
+        """
+        from .plan.tune import tune
+
+        if not self.planned or self.precision != "fp32":
+            raise DeviceError(
+                f"{self.network.path}: nothing to tune: expected device 'cpu', precision 'fp32' "
+                f"and {PLAN_FROM / 1e6:.0f} MFLOP or more a picture"
+            )
+        with self._turn:
+            self._read_again()
+            self._plans.pop(batch, None)
+            return tune(
+                self.network,
+                self._params,
+                batch=batch,
+                threads=self.threads,
+                strict=self.strict,
+                rounds=rounds,
+                progress=progress,
+            )
 
     @property
     def params(self) -> Sequence[dict[str, NDArray[np.float32]]]:

@@ -49,10 +49,9 @@ def tune(
     """
     from ..plan.tune import forget as forget_
     from ..plan.tune import tune as tune_
-    from ..plan.whole import most
 
     network, params = read(cfg, weights, strict)
-    settings: dict[str, Any] = {"batch": batch, "threads": threads or most(), "strict": strict}
+    settings: dict[str, Any] = {"batch": batch, "threads": threads, "strict": strict}
     if forget:
         count = forget_(network, params, **settings)
         click.echo(f"{cfg}: the choices for {count} shapes of convolutions are forgotten")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.cpu.engine import team
 from ..network import Network
 from . import convolve
 from .convolve import Choice
@@ -56,10 +57,10 @@ def tune(
     params: Sequence[dict[str, Any]],
     *,
     batch: int = 1,
-    threads: int,
+    threads: int | None = None,
     strict: bool = False,
     rounds: int = 9,
-    progress: Progress = lambda done, total: None,
+    progress: Progress | None = None,
 ) -> Result:
     """Measure the ways of each convolution; remember those that are faster than what is estimated.
 
@@ -68,13 +69,15 @@ def tune(
     rounds    how often each way runs; its median counts
     progress  called with (how many layers are measured, of how many)
     """
+    threads = threads or team.most()
+    show = progress or ignore
     program = traced(network, params, batch, threads)
     found = [one for one in layers(program) if len(worth(one.geometry, threads, strict)) > 1]
     tuned = []
     for done, layer in enumerate(found):
-        progress(done, len(found))
+        show(done, len(found))
         tuned.append(measured(program, layer, threads, strict, rounds))
-    progress(len(found), len(found))
+    show(len(found), len(found))
     changed = {
         layer.geometry: one.after
         for layer, one in zip(found, tuned, strict=True)
@@ -95,15 +98,20 @@ def forget(
     params: Sequence[dict[str, Any]],
     *,
     batch: int = 1,
-    threads: int,
+    threads: int | None = None,
     strict: bool = False,
 ) -> int:
     """Forget what was measured for a network's convolutions; return for how many it was known."""
+    threads = threads or team.most()
     found = [one.geometry for one in layers(traced(network, params, batch, threads))]
     known = [g for g in found if convolve.recalled(g, threads, strict) is not None]
     for g in known:
         convolve.forget(g, threads, strict)
     return len(known)
+
+
+def ignore(done: int, total: int) -> None:
+    """Show no progress."""
 
 
 def measured(program: Program, layer: Layer, threads: int, strict: bool, rounds: int) -> Tuned:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from darkpy import Detector
 from darkpy.errors import DeviceError
 from darkpy.network import Network
 from darkpy.plan import compile, convolve, tune, ways
@@ -128,3 +129,26 @@ def test_strict_plans_keep_to_direct_sums_and_the_smallest_tiles(model, choices)
 def test_strict_arithmetic_is_not_that_of_16_bits(model):
     with pytest.raises(DeviceError, match="'bf16': strict arithmetic takes precision 'fp32'"):
         compile(*model, strict=True, precision="bf16")
+
+
+def test_a_detector_tunes_itself(model, choices, monkeypatch):
+    network = Network.from_cfg(ROOT / "cfg" / "shapes.cfg")
+    detector = Detector(network, network.initial_params(np.random.default_rng(0)), threads=2)
+    picture = np.zeros((40, 60, 3), np.uint8)
+    detector.detect(picture)
+    monkeypatch.setattr(tune, "times", lambda bound, rounds: [9.0, *[5.0] * (len(bound) - 1)])
+    monkeypatch.setattr(tune, "compared", lambda *given: (2.0, 1.5))
+    assert detector.tune().kept
+    taken = {str(step.op.choice) for step in detector.plan.steps}
+    assert taken & {str(one.after) for one in detector.tune().layers}
+    detector.detect(picture)
+
+
+@pytest.mark.parametrize("settings", [{"device": "reference"}, {"side": 32}])
+def test_what_runs_by_no_plan_is_not_tuned(settings):
+    network = Network.from_cfg(ROOT / "cfg" / "shapes.cfg").resized(
+        *[settings.pop("side", 128)] * 2
+    )
+    detector = Detector(network, network.initial_params(np.random.default_rng(0)), **settings)
+    with pytest.raises(DeviceError, match="nothing to tune: expected device 'cpu'"):
+        detector.tune()
