@@ -17,7 +17,9 @@ from ..kernels.cpu.engine import elementwise, store, team
 from ..kernels.cpu.engine.records import Given, Kernel, Map, Packed, Row, Shared
 from ..kernels.cpu.nms import DRIVER as SUPPRESS
 from ..kernels.cpu.resize_picture import DRIVER as RESIZE
+from ..memory import physical_memory
 from ..network import Network
+from ..run import OutOfMemory
 from . import chain, convolve, lower, memory
 from .bf16 import bf16_passes, require
 from .fused import MEANING
@@ -79,6 +81,11 @@ class Plan:
         self._arrays = dict(arrays or {})
         self._room = room or memory.Room()
         self.places, size = memory.place(program, self._arrays)
+        if size > physical_memory():
+            raise OutOfMemory(
+                f"{program.network.path}: maps take {size / 1e9:.1f} GB at once, but this process "
+                f"may use {physical_memory() / 1e9:.1f}: take fewer or smaller pictures at once"
+            )
         self._arena = self._room.take("arena", size)
         self.arena = size
         self._turn = Turn()

@@ -151,3 +151,10 @@ def test_the_arena_holds_less_than_all_maps_together():
     network, params, _ = networks.read(ROOT / "cfg" / "yolov4-tiny.cfg", 64)
     plan = compile(network, params, threads=1)
     assert plan.arena < sum(place.size for place in plan.places.values()) / 2
+
+
+def test_maps_that_cannot_fit_are_refused_at_once(monkeypatch):
+    network, params, _ = networks.read(ROOT / "cfg" / "shapes.cfg", 64)
+    monkeypatch.setattr("darkpy.plan.plan.physical_memory", lambda: 1_000_000)
+    with pytest.raises(NetworkError, match=r"maps take \d+\.\d GB at once, .* fewer or smaller"):
+        compile(network, params, batch=64, threads=1)
