@@ -130,9 +130,8 @@ class Plan:
         For one thread: the next call overwrites what is returned.
         """
         held = self._hand(inputs)
-        with np.errstate(all="ignore"):  # numbers that overflow are inf, as in C
-            for part in self._backward if back else self._forward:
-                part()
+        for part in self._backward if back else self._forward:
+            part()
         del held  # it was read until here
         return self._outputs
 
@@ -146,7 +145,7 @@ class Plan:
             held[name] = np.ascontiguousarray(array, np.float32)
         for args, at, name in self._given:
             if name in held:
-                args[at] = held[name].ctypes.data
+                args[at] = held[name].__array_interface__["data"][0]  # .ctypes takes longer
         return held
 
     def times(self) -> NDArray[np.float64]:
@@ -154,7 +153,7 @@ class Plan:
         found = np.zeros(len(self.steps))
         crew = team.team(self.threads)
         blank = {k: np.zeros(one.shape, np.float32) for k, one in self.program.inputs.items()}
-        with self._turn, np.errstate(all="ignore"):
+        with self._turn:
             timed = self._timed()
             held = self._hand(blank)
             for table, owners in timed:
@@ -256,10 +255,11 @@ class Plan:
 
         def call() -> None:
             args = [self.rng if isinstance(one, Draw) else one for one in known]
-            if meaning is not None:
-                found = meaning(ops, *args, **numbers)
-            else:
-                found = getattr(ops, op.kind)(*args, **numbers)
+            with np.errstate(all="ignore"):  # numbers that overflow are inf, as in C
+                if meaning is not None:
+                    found = meaning(ops, *args, **numbers)
+                else:
+                    found = getattr(ops, op.kind)(*args, **numbers)
             found = found if isinstance(found, tuple) else (found,)
             for out, one in zip(outs, found, strict=False):  # some give nothing
                 out[...] = one

@@ -27,7 +27,7 @@ WORDS = 6  # int64 of a row, as drivers/interpreter.py reads them
 JOB = 12  # int64 of a job
 CLOCK, KIND, TICKS = 8, 9, 10
 ASLEEP = 1
-IDLE = 100e-6  # seconds a helper looks for the next table
+IDLE = 500e-6  # seconds a helper looks for the next table; to wake it takes 50e-6
 PATIENCE = 20e-6  # seconds a thread looks before it gives the processor away
 LOOKS = 1000  # to measure how long one takes
 DRIVERS = tuple(f"interpreter.{name}" for name in ("lead", "serve", "rest"))
@@ -126,6 +126,8 @@ class Team:
         self.wanted = self.threads - 1
         self.over = False
         self.lines = aligned(max(1, self.threads - 1) * LINE // 8, np.int64)
+        self.place = self.lines.ctypes.data
+        self.states = memoryview(self.lines)
 
     def run(self, table, times=False):
         """Run every row of a table; return when all are done.
@@ -138,15 +140,15 @@ class Team:
             if len(self.helpers) < self.wanted:
                 self._grow()
             for helper in self.helpers[: table.threads - 1]:
-                if self.lines[helper.at] == ASLEEP:
+                if self.states[helper.at] == ASLEEP:
                     helper.rouse()
             if not times:
-                self.lead(table.place, self.lines.ctypes.data, len(self.helpers))
+                self.lead(table.place, self.place, len(self.helpers))
                 return None
             function, kind, units = clock()
             table.job[[CLOCK, KIND, TICKS]] = function, kind, table.times.ctypes.data
             try:
-                self.lead(table.place, self.lines.ctypes.data, len(self.helpers))
+                self.lead(table.place, self.place, len(self.helpers))
             finally:
                 table.job[CLOCK] = 0
             return np.diff(table.times, axis=0) @ units
@@ -253,7 +255,7 @@ def looks(seconds):
     rest = driver("interpreter.rest")
     word = aligned(8, np.int64)
     least = seconds
-    for _ in range(3):
+    for _ in range(20):  # the first are slow, and others may be interrupted
         before = time.perf_counter()
         rest(word.ctypes.data, LOOKS, 0)
         least = min(least, (time.perf_counter() - before) / LOOKS)
