@@ -28,7 +28,7 @@ def activation(*names):
 def sigmoid(x):
     """Return 1 / (1 + e^-x), to full precision on both sides and without an overflow."""
     e = np.exp(-np.abs(x))
-    return np.where(x < F(0), e, F(1)) / (F(1) + e)
+    return np.divide(np.where(x < F(0), e, F(1)), F(1) + e)
 
 
 class Elementwise:
@@ -340,7 +340,7 @@ class mish(Elementwise):
     def value(x):
         e = np.exp(np.minimum(x, F(20)))
         n = e * (e + F(2))
-        return x * n / (n + F(2))
+        return x * np.divide(n, n + F(2))
 
     @staticmethod
     def slope(x):

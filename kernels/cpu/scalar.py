@@ -40,6 +40,11 @@ def maximum(a, b):
 
 
 @inline
+def divide(a, b):
+    return a / b
+
+
+@inline
 def exp(x):
     n, r = reduced(x)
     half = INT(n >> INT(1))

@@ -10,7 +10,8 @@ from llvmlite import ir
 
 from ....common import activations
 from ....common.activations import ACTIVATIONS
-from .code import INTS, VECTOR, Vector
+from .. import target
+from .code import HALF, INTS, VECTOR, Vector
 
 LOG2_E = 1.44269504
 LN2_HIGH, LN2_LOW = 0.693359375, 2.12194440e-4
@@ -40,10 +41,21 @@ class Numpy:
     def sqrt(self, x):
         return self.code.call("llvm.sqrt.v16f32", x)
 
+    def divide(self, a, b):
+        """Return a / b of finite numbers; an estimate of 1 / b, and a step, may give it: 2 ulp."""
+        code = self.code
+        a, b = code.vector(a), code.vector(b)
+        flags = "arcp", "contract", "ninf"
+        return Vector(code, code.builder.fdiv(a.value, b.value, flags=flags))
+
     def exp(self, x):
         n, r = self._reduced(x)
-        half, other = self._halves(n)
-        y = (self._rest(r) + 1.0) * self._power_of_2(half) * self._power_of_2(other)
+        y = self._rest(r) + 1.0
+        if "+avx512f" in target.host().features:
+            y = self._scaled(y, n)
+        else:
+            half, other = self._halves(n)
+            y = y * self._power_of_2(half) * self._power_of_2(other)
         return self.where(x < LEAST, 0.0, y)
 
     def expm1(self, x):
@@ -56,6 +68,17 @@ class Numpy:
         t = self.expm1(-2.0 * self.abs(x))
         t = t / (t + 2.0)
         return self.where(x < 0.0, t, -t)
+
+    def _scaled(self, x, n):
+        """Return x times 2 to the power of n, Vectors, as AVX-512 gives it at once."""
+        code, name = self.code, "llvm.x86.avx512.mask.scalef.ps.512"
+        function = code.module.globals.get(name)
+        if function is None:
+            signature = ir.FunctionType(VECTOR, [VECTOR] * 3 + [ir.IntType(16), HALF])
+            function = ir.Function(code.module, signature, name)
+        all_, rounding = ir.Constant(ir.IntType(16), -1), ir.Constant(HALF, 4)  # the current one
+        args = [x.value, n.value, ir.Constant(VECTOR, ir.Undefined), all_, rounding]
+        return Vector(code, code.builder.call(function, args))
 
     def _reduced(self, x):
         """Return n (a Vector of whole numbers) and r for which x = n log(2) + r."""
