@@ -1,6 +1,6 @@
 """Use plans for long, and roughly: sizes that change, many threads, a cache that is taken away.
 
-    python benchmarks/soak.py [--inferences 20000] [--cfg cfg/yolo-fastest-1.1.cfg]
+    python benchmarks/soak.py [--inferences 20000] [--steps 2000] [--cfg cfg/yolo-fastest-1.1.cfg]
 
 Says what it finds and ends with 1 if memory grew, an output changed, or a call failed.
 """
@@ -24,7 +24,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from darkpy import Detector, Network  # noqa: E402
+from darkpy import Detector, Network, Trainer  # noqa: E402
 from darkpy.kernels.cpu.engine import store  # noqa: E402
 from darkpy.plan import compile  # noqa: E402
 
@@ -59,6 +59,24 @@ def sizes(cfg: Path, inferences: int, threads: int = 2) -> list[float]:
             del plan, outputs
         gc.collect()
         found.append(resident())
+    return found
+
+
+def steps(cfg: Path, count: int) -> list[float]:
+    """Train with sizes and numbers of pictures that change; return the memory of each tenth."""
+    trainer = Trainer(cfg)
+    rng = np.random.default_rng(0)
+    found = []
+    for k in range(count):
+        side = SIZES[k // 5 % len(SIZES)]
+        pictures = 3 if k % 7 == 0 else 4
+        truths = [np.array([[0, 0.5, 0.5, 0.3, 0.4]], np.float32)] * pictures
+        shape = (pictures, trainer.network.image.c, side, side)
+        loss = trainer.step(rng.random(shape, np.float32), truths)
+        assert np.isfinite(loss), f"step {k}: a loss of {loss}"
+        if (k + 1) % max(1, count // 10) == 0:
+            gc.collect()
+            found.append(resident())
     return found
 
 
@@ -131,6 +149,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cfg", type=Path, default=ROOT / "cfg" / "yolo-fastest-1.1.cfg")
     parser.add_argument("--inferences", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=2000, help="of training; 100 at least")
     parser.add_argument("--damage", choices=("delete", "corrupt", "empty"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.damage:
@@ -145,11 +164,17 @@ def main() -> int:
         f"grown by {growth:.1f} MB ({time.monotonic() - start:.0f} s)"
     )
     cfgs = [ROOT / "cfg" / "shapes.cfg", options.cfg]
+    memory = steps(cfgs[0], options.steps)
+    learning = grown(memory)
+    print(
+        f"{options.steps} steps of training at {len(SIZES)} sizes: {memory[1]:.1f} MB, at the end "
+        f"{memory[-1]:.1f} MB, grown by {learning:.1f} MB"
+    )
     wrong = crowd(cfgs, callers=8, calls=max(1, options.inferences // 80))
     print(f"8 threads, two detectors: {wrong} answers that were not as alone")
     failed = [how for how in ("delete", "corrupt", "empty") if in_a_fresh_cache(cfgs[0], how)]
     print(f"cache folder deleted, corrupted, emptied: {len(failed)} failed {failed or ''}".rstrip())
-    return int(growth > MOST or wrong > 0 or bool(failed))
+    return int(max(growth, learning) > MOST or wrong > 0 or bool(failed))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,19 @@
 """A trainer that runs plans learns what one that runs eagerly does."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from darkpy.plan.step import StepPlan
 from darkpy.train import trainer as module
 from darkpy.train.trainer import NotFinite, Trainer
+from tests.conftest import ROOT
 from tests.train.test_trainer import arrays, cfg
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import soak
 
 CLOSE = 2e-5  # of each array's largest value: sums in other orders, over three steps
 
@@ -79,3 +86,9 @@ def test_reading_other_parameters_is_noticed(tmp_path, rng):
             arrays_[0][...] = 0
     trainer.iteration = 0
     assert trainer.step(images, truths) == pytest.approx(other.step(images, truths), rel=1e-6)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_steps(tmp_path):
+    memory = soak.steps(cfg(tmp_path), 400)
+    assert soak.grown(memory) <= soak.MOST
