@@ -86,7 +86,8 @@ def fuse_pool(program: Program) -> None:
 def elide_route(program: Program) -> None:
     """Let layers write where their concatenation will be, and read channels where they are."""
     for op in [op for op in program.ops if op.kind == "channels"]:
-        if op.numbers["start"] % BLOCK == 0 and not program.is_output(op.output):
+        apart = program.is_output(op.output) or program.is_input(op.inputs[0])
+        if op.numbers["start"] % BLOCK == 0 and not apart:
             op.output.base, op.output.start = op.inputs[0], op.numbers["start"]
             program.ops.remove(op)
     for op in [op for op in program.ops if op.kind == "concat"]:

@@ -43,6 +43,7 @@ class StepPlan:
 
     network, params, frozen  as `Tape` has them
     until                    the layer at which the way back ends, as `Tape.backward` has it
+    losing                   the heads that have a loss, by index; None is all of them
     room                     of other sizes of this network, if there are any: one runs at a time
     threads                  that share the work; None takes what the machine has
 
@@ -58,6 +59,7 @@ class StepPlan:
         frozen: int = 0,
         until: int = -1,
         *,
+        losing: Sequence[int] | None = None,
         room: Training | None = None,
         threads: int | None = None,
         passes: Sequence[Pass] = PASSES,
@@ -66,6 +68,7 @@ class StepPlan:
         self.params = params
         self.frozen = frozen
         self.until = until
+        self.losing = losing
         self.room = room or Training()
         self.threads = threads or team.most()
         self.passes = passes
@@ -123,7 +126,7 @@ class StepPlan:
         return plans[key]  # type: ignore[no-any-return]
 
     def _made(self, batch: int) -> Plan:
-        program = trace_step(self.network, self.params, batch, self.frozen, self.until)
+        program = trace_step(self.network, self.params, batch, self.frozen, self.until, self.losing)
         for one in self.passes:
             one(program)
         pack_weights(program, self.threads)

@@ -128,6 +128,10 @@ class Program:
                 return op
         return None
 
+    def is_input(self, value: Value) -> bool:
+        """Return whether a Value is given, or part of what is."""
+        return any(one is value.root for one in self.inputs.values())
+
     def is_output(self, value: Value) -> bool:
         """Return whether a Value is asked for."""
         return any(one is value for one in self.outputs.values())
@@ -207,12 +211,14 @@ def trace_step(
     batch: int,
     frozen: int = 0,
     until: int = -1,
+    losing: Sequence[int] | None = None,
 ) -> Program:
     """Return the ops of `Tape.forward` and `Tape.backward` in training.
 
     frozen, until  as Tape has them
+    losing         the heads that have a loss; None is all of them
 
-    Its inputs are "image" and, by the index of each head, the gradient that a loss gives; its
+    Its inputs are "image" and, by the index of each such head, the gradient that a loss gives; its
     outputs are the heads by index, and gradients of parameters by (index, name).
     """
     recorder = Recorder(kernels.ops("cpu"), train=True)
@@ -222,7 +228,7 @@ def trace_step(
         frame.rng = cast(Any, Draw())
     image = Value((batch, *network.image))
     heads = tape.forward(image)
-    deltas = {i: Value(head.shape) for i, head in heads.items()}
+    deltas = {i: Value(heads[i].shape) for i in (heads if losing is None else losing)}
     recorder.back = True
     tape.backward(deltas, until, image=False)
     grads = {

@@ -126,7 +126,7 @@ def elide_gradients(program: Program) -> None:
     """Let the gradients of what a route joined be channels of the gradient of the whole."""
     for op in [op for op in program.ops if op.kind == "concat_grad"]:
         counts = op.numbers["counts"]
-        if any(count % BLOCK for count in counts[:-1]):
+        if any(count % BLOCK for count in counts[:-1]) or program.is_input(op.inputs[0]):
             continue
         start = 0
         for value, count in zip(op.outputs, counts, strict=True):

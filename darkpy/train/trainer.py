@@ -236,7 +236,14 @@ class Trainer:
                 self._tapes.clear()
             network, frozen = self._sized(height, width), self.optimizer.frozen
             self._tapes[key] = (
-                StepPlan(network, self.params, frozen, stop, room=self._room)
+                StepPlan(
+                    network,
+                    self.params,
+                    frozen,
+                    stop,
+                    losing=[node.index for node in self.losing],
+                    room=self._room,
+                )
                 if self.planned
                 else Tape(network, self.params, self.ops, True, None, frozen)
             )

@@ -264,3 +264,66 @@ def test_who_waits_is_told_how_code_is_built(monkeypatch):
     plan.room.progress = lambda *counts: shown.append(counts)
     plan.forward(np.zeros((1, *network.image), np.float32))
     assert len(shown) == 1 and shown[0][1] > 10
+
+
+HEADS = """
+[net]
+height=16
+width=16
+channels=3
+[convolutional]
+filters=32
+size=3
+pad=1
+activation=leaky
+[convolutional]
+filters=16
+size=1
+activation=leaky
+[convolutional]
+filters=2
+size=1
+activation=leaky
+[route]
+layers=-2,-1
+[yolo]
+classes=1
+num=3
+anchors=1,1,2,2,3,3
+[route]
+layers=0
+[convolutional]
+filters=18
+size=1
+activation=linear
+[yolo]
+classes=1
+num=3
+anchors=1,1,2,2,3,3
+"""
+
+
+@pytest.fixture
+def two_heads(tmp_path):
+    path = tmp_path / "heads.cfg"
+    path.write_text(HEADS)
+    return Network.from_cfg(path)
+
+
+def test_a_head_may_be_fed_by_what_a_route_joined(two_heads):
+    tape, plan = both(two_heads)
+    images, deltas = given(two_heads, 2)
+    step(tape, images.astype(float), {i: d.astype(float) for i, d in deltas.items()})
+    step(plan, images, deltas)
+    agree(tape, plan)
+
+
+def test_a_head_may_have_no_loss(two_heads):
+    tape, plan = both(two_heads)
+    plan.losing = [4]
+    images, deltas = given(two_heads, 2)
+    del deltas[7]
+    step(tape, images.astype(float), {i: d.astype(float) for i, d in deltas.items()})
+    step(plan, images, deltas)
+    agree(tape, plan)
+    assert not plan.frames[6].grads
