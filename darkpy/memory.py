@@ -1,4 +1,4 @@
-"""How much memory this machine has: to refuse at once what cannot fit."""
+"""How much memory this machine has: to refuse at once what cannot fit; and giving some back."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ def physical_memory() -> int:
 
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return min(total, _container(), sys.maxsize if limit == resource.RLIM_INFINITY else limit)
+
+
+def give_back() -> None:
+    """Let the system have what was freed, where the C library keeps it otherwise (glibc)."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def _container() -> int:

@@ -1,6 +1,7 @@
 """How much memory there is for this process: of the machine, of a container, of a limit."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +34,17 @@ def test_a_limit_of_the_process_counts():
         assert memory.physical_memory() <= 1 << 35
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries give back by themselves")
+def test_what_was_freed_is_given_back():
+    def pages():
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    held = [bytes(100_000) for _ in range(300)]  # 30 MB in pieces that the library keeps
+    held = [b"".join((one, b"x")) for one in held]  # written to
+    last = held[-1]
+    del held
+    before = pages()
+    memory.give_back()
+    assert before - pages() > 3000 and last

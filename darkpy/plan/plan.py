@@ -17,7 +17,7 @@ from ..kernels.cpu.engine import elementwise, store, team
 from ..kernels.cpu.engine.records import Given, Kernel, Map, Packed, Row, Shared
 from ..kernels.cpu.nms import DRIVER as SUPPRESS
 from ..kernels.cpu.resize_picture import DRIVER as RESIZE
-from ..memory import physical_memory
+from ..memory import give_back, physical_memory
 from ..network import Network
 from ..run import OutOfMemory
 from . import chain, convolve, lower, memory
@@ -30,6 +30,7 @@ from .turn import Turn
 Result = TypeVar("Result")
 Floats = NDArray[np.float32]
 Progress = Callable[[int, int], None]  # is told how many are done, and of how many
+TRIM = 8 << 20  # bytes of freed weights that the C library may keep
 ALWAYS = (*team.DRIVERS, RESIZE, SUPPRESS)  # what every detection calls beside the rows of its plan
 
 
@@ -219,6 +220,7 @@ class Plan:
 
     def _fill(self) -> None:
         """Pack the weights of convolutions, and write their biases."""
+        freed = 0
         for op in self._packed:
             w, scale, bias = (op.numbers[name] for name in ("w", "scale", "bias"))
             _, biases = op.numbers["packed"]
@@ -227,6 +229,11 @@ class Plan:
             w = np.ascontiguousarray(w, np.float32)
             self._table(self._packing(op, w.ctypes.data))()
             op.numbers["w"] = Gone(w.shape)
+            freed += w.nbytes
+            if freed > TRIM:
+                del w
+                give_back()
+                freed = 0
             if bias is not None:
                 biases[: len(bias)] = bias
 

@@ -37,6 +37,7 @@ FAR = 8 << 20  # bytes of weights that come from memory once more in each task b
 CACHE = 1 << 18  # bytes of the tiles of a task; what is more comes from the second cache, and five
 SPILLED, BEYOND = 0.006, 0.05  # times as much from beyond it: a byte, each time they are read
 BEYOND_CACHES = 4 << 20  # bytes of weights that are not in a cache when they are multiplied
+SLACK = 1.06  # times the least cost that a smaller m may have, for it keeps fewer weights
 FOREIGN = 0.008  # a byte of tiles that another thread transformed
 
 
@@ -163,14 +164,19 @@ class Cut:
 
 
 def choose(x, filters, threads, strict=False, pool=False):
-    """Return the options of `conv2d` that should cost least, without measuring.
+    """Return the options of `conv2d` that should cost least, or hardly more with fewer weights.
 
     x        shape (n, c, h, w)
     strict   keep to m = 2, which is no less exact than the direct sum
     returns  {"m", "mode", "tiles", "shares"}
     """
-    options = candidates(x, filters, threads, strict, pool)
-    return min(options, key=lambda one: cost(x, filters, threads, **one))
+    costs = [
+        (cost(x, filters, threads, **one), one)
+        for one in candidates(x, filters, threads, strict, pool)
+    ]
+    most = SLACK * min(costs, key=lambda pair: pair[0])[0]
+    good = [pair for pair in costs if pair[0] <= most]
+    return min(good, key=lambda pair: (pair[1]["m"], pair[0]))[1]
 
 
 def candidates(x, filters, threads, strict=False, pool=False):

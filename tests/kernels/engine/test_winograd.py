@@ -206,3 +206,14 @@ def test_products_stay_in_registers(target):
         unroll=winograd.UNROLL[registers], ahead=2048, fetch=4,
     )  # fmt: skip
     assert not spills(text)
+
+
+def test_of_ways_that_cost_about_the_same_the_one_with_the_fewest_weights_is_taken():
+    for x, filters in (((1, 512, 13, 13), 1024), ((1, 128, 52, 52), 256), ((1, 256, 26, 26), 256)):
+        taken = winograd.choose(x, filters, 2)
+        each = {}
+        for one in winograd.candidates(x, filters, 2):
+            each.setdefault(one["m"], []).append(winograd.cost(x, filters, 2, **one))
+        most = winograd.SLACK * min(map(min, each.values()))
+        assert taken["m"] == min(m for m, costs in each.items() if min(costs) <= most)
+        assert winograd.cost(x, filters, 2, **taken) == min(each[taken["m"]])
