@@ -14,6 +14,7 @@ from ..kernels.cpu.engine.records import Map, Row
 from .trace import Op
 
 BLOCK = 16  # channels side by side
+WORTH = 0.9  # of the time of direct convolution that Winograd's way may take at stride 2
 FIRST = 15  # most channels of a planar map that a convolution reads as it is
 
 
@@ -149,8 +150,19 @@ def estimate(g: Geometry, threads: int, strict: bool = False) -> Choice:
     if is_depthwise(g):
         return Choice("depthwise")
     if suits_winograd(g) and min(g.x[1], g.y[1]) >= 16:
-        return transformed(winograd.choose(g.x, g.y[1], threads, strict, g.pool))
+        return winograd_choice(g, threads, strict)
     return Choice("direct")
+
+
+def winograd_choice(g: Geometry, threads: int, strict: bool) -> Choice:
+    """Return the way of Winograd that should cost least; at stride 2 if it is worth the while."""
+    what: dict[str, Any] = {"x": g.x, "filters": g.y[1], "threads": threads}
+    stride = g.stride[0]
+    options = winograd.choose(**what, strict=strict, pool=g.pool, stride=stride)
+    direct_cost = winograd.direct_cost(**what, stride=stride)
+    if stride == 2 and winograd.cost(**what, **options) > WORTH * direct_cost:
+        return Choice("direct")
+    return transformed(options)
 
 
 def candidates(g: Geometry, threads: int, strict: bool = False) -> list[Choice]:
@@ -159,7 +171,7 @@ def candidates(g: Geometry, threads: int, strict: bool = False) -> list[Choice]:
         return [estimate(g, threads, strict)]
     found = [Choice("direct")]
     if suits_winograd(g):
-        options = winograd.candidates(g.x, g.y[1], threads, strict, g.pool)
+        options = winograd.candidates(g.x, g.y[1], threads, strict, g.pool, g.stride[0])
         found += map(transformed, options)
     return found
 
@@ -187,7 +199,8 @@ def is_depthwise(g: Geometry) -> bool:
 
 def suits_winograd(g: Geometry) -> bool:
     """Return whether Winograd's way can compute a convolution."""
-    return g.size == 3 and g.stride == (1, 1) and g.padding == g.dilation == g.groups == 1
+    plain = g.padding == g.dilation == g.groups == 1
+    return plain and g.size == 3 and g.stride in ((1, 1), (2, 2))
 
 
 def transformed(options: dict[str, int]) -> Choice:
@@ -209,7 +222,8 @@ def packed_shape(choice: Choice, g: Geometry) -> tuple[int, ...]:
     elif choice.name == "winograd":
         f, c = g.w_shape[:2]
         shape = (c, f, 3, 3) if g.turned else g.w_shape
-        found = winograd.packed_shape(shape, dict(choice.options)["m"])
+        options = dict(choice.options)
+        found = winograd.packed_shape(shape, options["m"], options.get("stride", 1))
     else:
         found = packing.packed_shape(g.w_shape, g.groups, turned=g.turned)
     return found
@@ -231,8 +245,8 @@ def pack(choice: Choice, g: Geometry, w: int, packed: Any) -> list[Row]:
     elif choice.name in ("depthwise", "bf16 depthwise"):
         found = depthwise.pack(w, packed, shape=g.w_shape, turned=g.turned)
     elif choice.name == "winograd":
-        m = dict(choice.options)["m"]
-        found = winograd.pack(w, g.w_shape, packed, m=m, turned=g.turned)
+        how = {key: value for key, value in choice.options if key in ("m", "stride")}
+        found = winograd.pack(w, g.w_shape, packed, **how, turned=g.turned)
     else:
         found = packing.pack(w, packed, shape=g.w_shape, groups=g.groups, turned=g.turned)
     return found

@@ -1,10 +1,11 @@
-"""Rows of a convolution with windows of 3 x 3 cells at stride 1, by Winograd's way.
+"""Rows of a convolution with windows of 3 x 3 cells at stride 1 or 2, by Winograd's way.
 
-F(m x m, 3 x 3), m = 2..6: see emit/winograd.py. A task transforms a block of tiles, multiplies it
-with its share of the filters, and transforms the products back, all in its thread's scratch
-(mode 0); or a row of tasks transforms all tiles into memory that threads share, and a second row
-does the rest (mode 1). How many tiles, and which m, is a matter of what the weights cost: m * m
-cells of y take (m + 2)^2 products instead of 9 m * m, with (m + 2)^2 / 9 times the weights.
+F(m x m, 3 x 3), m = 2..6, or 2 and 3 at stride 2: see emit/winograd.py. A task transforms a block of
+tiles, multiplies it with its share of the filters, and transforms the products back, all in its
+thread's scratch (mode 0); or a row of tasks transforms all tiles into memory that threads share,
+and a second row does the rest (mode 1). How many tiles, and which m, is a matter of what the
+weights cost: m * m cells of y take s^2 products instead of 9 m * m, with s^2 / 9 times the weights;
+s is m + 2, and 2 m + 1 at stride 2.
 
 The largest errors of y, of the largest of y, against float64, with 16..512 channels drawn from
 N(0, 1): m = 2 1e-7..7e-7, 3 1e-6..5e-6, 4 7e-7..2e-6, 5 4e-6..1e-5, 6 5e-6..2e-5.
@@ -39,18 +40,25 @@ SPILLED, BEYOND = 0.006, 0.05  # times as much from beyond it: a byte, each time
 BEYOND_CACHES = 4 << 20  # bytes of weights that are not in a cache when they are multiplied
 SLACK = 1.06  # times the least cost that a smaller m may have, for it keeps fewer weights
 FOREIGN = 0.008  # a byte of tiles that another thread transformed
+SHARED = 4 << 20  # bytes of such tiles that caches hold
+DIRECT = 1.2  # times as long as here a product takes in direct convolution
 
 
-def packed_shape(w_shape, m):
+def side(m, stride):
+    """Return s, the cells of x in a row of a tile, and its places: those of m cells of y."""
+    return m + 2 if stride == 1 else 2 * m + 1
+
+
+def packed_shape(w_shape, m, stride=1):
     """Return the shape of weights (f, c, 3, 3) transformed: (places, blocks of f, channels, 16).
 
     Memory has [group][place][channel][filter block of the group][16].
     """
     f, c = w_shape[:2]
-    return (m + 2) ** 2, -(-f // LANES), -(-c // LANES) * LANES, LANES
+    return side(m, stride) ** 2, -(-f // LANES), -(-c // LANES) * LANES, LANES
 
 
-def pack(w, w_shape, packed, *, m, turned=False):
+def pack(w, w_shape, packed, *, m, stride=1, turned=False):
     """Return the rows that transform weights.
 
     w        the address of (f, c, 3, 3) float32, as in a .weights file, or a `records.Packed`
@@ -66,20 +74,21 @@ def pack(w, w_shape, packed, *, m, turned=False):
     each = min(depth, 8 * LANES)
     shares = -(-depth // each)
     past = packed.nbytes > BEYOND_CACHES
-    code = kernel("winograd", "transform_weights", m=m, turned=turned, past=past)
+    code = kernel("winograd", "transform_weights", m=m, stride=stride, turned=turned, past=past)
     args = (
         code, w, Packed(packed), f, c, depth, *steps, GROUP[target.host().registers],
-        (m + 2) ** 2, each, shares, blocks,
+        side(m, stride) ** 2, each, shares, blocks,
     )  # fmt: skip
     return [Row("winograd.weights", args, blocks * shares)]
 
 
 def conv2d(
-    x: Map, y: Map, packed, bias, *, m, mode, tiles, shares=1, activation,
+    x: Map, y: Map, packed, bias, *, m, mode, tiles, shares=1, stride=1, activation,
     residual: Map | None = None, residual_first=False, pool=False,
 ):  # fmt: skip
     """Return the rows that fill y with the activated convolution of x, whose border is 1 or wider.
 
+    stride    1 or 2
     packed    what `pack` makes of the weights
     bias      an aligned array (y.blocks * 16,) float32, or None
     m, mode, tiles, shares  as `choose` and `candidates` give them: see there
@@ -90,15 +99,16 @@ def conv2d(
     """
     assert not (pool and (residual or m % 2)), "a pool takes no residual, and an even m"
     registers = target.host().registers
-    cut = Cut((x.n, x.c, x.h, x.w), y.c, m, tiles, registers)
-    reach = max(1, LINES // (m * (m + 2) * CELL))
-    lines = (reach * m + 2) * (m + 2) * CELL
+    cut = Cut((x.n, x.c, x.h, x.w), y.c, m, tiles, registers, stride)
+    s, step = side(m, stride), m * stride
+    reach = max(1, LINES // (step * s * CELL))
+    lines = ((reach - 1) * step + s) * s * CELL
     if bias is None:
         bias = aligned(y.blocks * LANES, np.float32)
     r = residual or y
     main, last = cut.kernels()
     restore = kernel(
-        "winograd", "restore_cells", m=m, activation=activation,
+        "winograd", "restore_cells", m=m, stride=stride, activation=activation,
         residual=("before" if residual_first else "after") if residual else "none",
         pool="none" if not pool else "first" if activation in MONOTONE else "last",
         held=registers >= 32 and activation in CHEAP,
@@ -106,12 +116,12 @@ def conv2d(
 
     def row(steps, v, each, shares):
         args = (
-            kernel("winograd", "transform_cells", m=m), main, last, restore, steps, v,
-            x.address - x.row - CELL, Packed(packed), Packed(bias), y.address, r.address,
+            kernel("winograd", "transform_cells", m=m, stride=stride), main, last, restore, steps,
+            v, x.address - x.row - CELL, Packed(packed), Packed(bias), y.address, r.address,
             m, cut.size, cut.total, cut.lines * cut.columns, cut.columns, x.h, x.w, x.blocks,
             y.blocks, x.image, x.plane, x.row, y.image, y.plane, y.row, r.image, r.plane, r.row,
             cut.v_block, cut.v_plane, cut.v_bytes, cut.out_plane, cut.group, cut.together, each,
-            shares, reach, int(pool), lines,
+            shares, reach, int(pool), lines, cut.h, cut.w, step, s,
         )  # fmt: skip
         scratch = lines + cut.out_bytes + (0 if mode else cut.v_bytes)
         shared = cut.blocks * cut.v_bytes if mode else 0
@@ -129,10 +139,11 @@ class Cut:
     shape  of x (n, c, h, w)
     """
 
-    def __init__(self, shape, filters, m, tiles, registers):
+    def __init__(self, shape, filters, m, tiles, registers, stride=1):
         n, c, h, w = shape
-        self.m, self.places = m, (m + 2) ** 2
-        self.lines, self.columns = -(-h // m), -(-w // m)
+        self.places = side(m, stride) ** 2
+        self.h, self.w = -(-h // stride), -(-w // stride)  # of the convolution
+        self.lines, self.columns = -(-self.h // m), -(-self.w // m)
         self.total = n * self.lines * self.columns
         self.size = min(tiles, self.total)
         self.blocks = -(-self.total // self.size)
@@ -163,23 +174,23 @@ class Cut:
         return products(self.group), products(self.filters % self.group or self.group)
 
 
-def choose(x, filters, threads, strict=False, pool=False):
+def choose(x, filters, threads, strict=False, pool=False, stride=1):
     """Return the options of `conv2d` that should cost least, or hardly more with fewer weights.
 
     x        shape (n, c, h, w)
     strict   keep to m = 2, which is no less exact than the direct sum
-    returns  {"m", "mode", "tiles", "shares"}
+    returns  {"m", "mode", "tiles", "shares", "stride"}
     """
     costs = [
         (cost(x, filters, threads, **one), one)
-        for one in candidates(x, filters, threads, strict, pool)
+        for one in candidates(x, filters, threads, strict, pool, stride)
     ]
     most = SLACK * min(costs, key=lambda pair: pair[0])[0]
     good = [pair for pair in costs if pair[0] <= most]
     return min(good, key=lambda pair: (pair[1]["m"], pair[0]))[1]
 
 
-def candidates(x, filters, threads, strict=False, pool=False):
+def candidates(x, filters, threads, strict=False, pool=False, stride=1):
     """Return the options of `conv2d` worth trying, as `choose` does.
 
     tiles    of a block; blocks that are multiplied in 1, 2, 4, .. rounds
@@ -189,8 +200,9 @@ def candidates(x, filters, threads, strict=False, pool=False):
     found = []
     n, _, h, w = x
     most = MOST[target.host().registers]
-    for m in (2,) if strict else (2, 4, 6) if pool else (2, 3, 4, 5, 6):
-        total = n * -(-h // m) * -(-w // m)
+    sizes = (2, 3, 4, 5, 6) if stride == 1 else (2, 3)
+    for m in (2,) if strict else [one for one in sizes if not (pool and one % 2)]:
+        total = n * -(-h // stride // m) * -(-w // stride // m)
         for rounds in (1, 2, 4, 8):
             blocks = -(-total // (most * rounds))
             level = -(-blocks // threads) * threads
@@ -200,16 +212,25 @@ def candidates(x, filters, threads, strict=False, pool=False):
             if threads > 1:
                 tiles = -(-total // blocks)
                 found += [{"m": m, "mode": k, "tiles": tiles, "shares": threads} for k in (0, 1)]
-    return list({tuple(one.values()): one for one in found}.values())
+    return [
+        one | {"stride": stride} for one in {tuple(one.values()): one for one in found}.values()
+    ]
 
 
-def cost(x, filters, threads, *, m, mode, tiles, shares):
+def direct_cost(x, filters, threads, *, stride):
+    """Return about how many microseconds direct convolution takes, with windows of 3 x 3 cells."""
+    n, c, h, w = x
+    products = 9 * n * c * -(-filters // LANES) * -(-h // stride) * -(-w // stride)
+    return products * PRODUCT[target.host().registers] * DIRECT / threads / 1000
+
+
+def cost(x, filters, threads, *, m, mode, tiles, shares, stride=1):
     """Return about how many microseconds `conv2d` takes.
 
     x        shape (n, c, h, w)
     """
     registers = target.host().registers
-    cut = Cut(x, filters, m, tiles, registers)
+    cut = Cut(x, filters, m, tiles, registers, stride)
     mine = -(-cut.groups // shares) * cut.group  # blocks of filters of a task
     rounds, slots = cut.rounds * cut.places, cut.rounds * cut.cells * cut.places
     task = cut.depth * LANES * slots * mine * PRODUCT[registers]
@@ -221,6 +242,8 @@ def cost(x, filters, threads, *, m, mode, tiles, shares):
     task += weights * AGAIN
     task += passes * (max(0, near - CACHE) * SPILLED + max(0, near - 5 * CACHE) * BEYOND)
     task += mode * cut.v_bytes * FOREIGN
+    if mode and cut.blocks * cut.v_bytes > SHARED:
+        task += cut.v_bytes * BEYOND
     tasks = -(-cut.blocks * shares // threads)  # of the busiest thread
     reads = weights * shares * FIRST / min(threads, 2)
     if weights > FAR:

@@ -33,12 +33,12 @@ def drawn(shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def weights(f, c, m, turned=False):
+def weights(f, c, m, turned=False, stride=1):
     """Return weights (f, c, 3, 3), and them packed."""
     w = drawn((f, c, 3, 3), 1) / np.float32(3 * np.sqrt(c))
-    packed = aligned(winograd.packed_shape((c, f, 3, 3) if turned else w.shape, m))
+    packed = aligned(winograd.packed_shape((c, f, 3, 3) if turned else w.shape, m, stride))
     packed[...] = np.nan  # what was there does not matter
-    execute(winograd.pack(w.ctypes.data, w.shape, packed, m=m, turned=turned))
+    execute(winograd.pack(w.ctypes.data, w.shape, packed, m=m, turned=turned, stride=stride))
     return w, packed
 
 
@@ -48,8 +48,8 @@ def biases(f):
     return whole
 
 
-def truth(x, w, b=None, activation="linear"):
-    y = reference.conv2d(x.astype(float), w.astype(float), stride=(1, 1), padding=1)
+def truth(x, w, b=None, activation="linear", stride=1):
+    y = reference.conv2d(x.astype(float), w.astype(float), stride=(stride, stride), padding=1)
     y = y if b is None else reference.bias(y, b.astype(float))
     return reference.activate(y, activation)
 
@@ -67,6 +67,22 @@ def test_matrices_are_exact(m):
               zip(kernel, cells, strict=True)]  # fmt: skip
     y = [sum(map(Fraction.__mul__, row, places)) for row in output]
     assert y == [w[0] * x[i] + w[1] * x[i + 1] + w[2] * x[i + 2] for i in range(m)]
+    for row in (*output, *cells):
+        assert all(Fraction(float(np.float32(one))) == one for one in row)
+
+
+@pytest.mark.parametrize("m", [2, 3, 4])
+def test_matrices_of_stride_two_are_exact(m):
+    output, kernel, cells = matrices(m, 2)
+    w, x = (
+        [Fraction(3), Fraction(-5), Fraction(7)],
+        [Fraction(i * i * i - 4) for i in range(2 * m + 1)],
+    )
+    places = [sum(map(Fraction.__mul__, g, w)) * sum(map(Fraction.__mul__, b, x)) for g, b in
+              zip(kernel, cells, strict=True)]  # fmt: skip
+    y = [sum(map(Fraction.__mul__, row, places)) for row in output]
+    taps = [w[0] * x[2 * i] + w[1] * x[2 * i + 1] + w[2] * x[2 * i + 2] for i in range(m)]
+    assert y == taps
     for row in (*output, *cells):
         assert all(Fraction(float(np.float32(one))) == one for one in row)
 
@@ -108,6 +124,21 @@ def test_convolution(m, shape):
     source.check()
     result.check()
     near(result.get(), truth(x, w, b[:f], "leaky"), m)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 16, 32, 53, 26, 0, 24, 1)])
+@pytest.mark.parametrize("m", [2, 3, 4])
+def test_stride_of_two(m, shape):
+    n, c, f, h, w_, mode, tiles, shares = shape
+    x, b = drawn((n, c, h, w_)), biases(f)
+    w, packed = weights(f, c, m, stride=2)
+    want = truth(x, w, b[:f], "leaky", stride=2)
+    source, result = blocked(n, c, h, w_, 1).put(x), blocked(*want.shape, 1, fill=5)
+    how = {"m": m, "mode": mode, "tiles": tiles, "shares": shares, "stride": 2}
+    execute(winograd.conv2d(source.map, result.map, packed, b, **how, activation="leaky"))
+    source.check()
+    result.check()
+    near(result.get(), want, m)
 
 
 @pytest.mark.parametrize("m", [3, 6])
@@ -190,6 +221,14 @@ def test_choice(x, threads):
     assert winograd.choose(x, 64, threads) in options
     assert winograd.choose(x, 64, threads, strict=True)["m"] == 2
     assert winograd.choose(x, 64, threads, pool=True)["m"] in (2, 4, 6)
+
+
+@pytest.mark.parametrize("x", [(1, 64, 208, 208), (2, 16, 5, 7)])
+def test_choice_at_stride_two(x):
+    options = winograd.candidates(x, 64, 2, stride=2)
+    assert winograd.choose(x, 64, 2, stride=2) in options
+    assert all(one["stride"] == 2 for one in options)
+    assert winograd.direct_cost(x, 64, 2, stride=2) > 0
 
 
 def test_large_maps_take_large_tiles_and_large_weights_small_ones():

@@ -32,13 +32,14 @@ def tiles(a, task, scratch):
 
     a  [kernels: transform_cells, multiply, multiply of the last group, restore_cells; 4: steps (1
        into, 2 products and back), v (0: in scratch), x, u, bias, y, r, 11: m, tiles a block, tiles,
-       of a picture, of a line, 16: rows, columns, blocks of x, blocks of filters, 20: x_image,
+       of a picture, of a line, 16: rows and columns of x, blocks of x, of filters, 20: x_image,
        x_plane, x_row, y_image, y_plane, y_row, r_image, r_plane, r_row, 29: v_block, v_plane, bytes
        of v a block of tiles, out_plane, 33: filter blocks of a group, groups multiplied together,
        groups (or blocks of x) a task, tasks a block of tiles, 37: tiles of a line at once, whether
-       pooled, bytes of the lines]
+       pooled, bytes of the lines, 40: rows and columns of the convolution, cells of x from
+       a tile to the next, of a row of a tile]
     """
-    places = (a[11] + 2) * (a[11] + 2)
+    places = a[43] * a[43]
     own = task // a[36] * a[12]
     share = task % a[36] * a[35]
     first = min(own, a[13] - a[12])
@@ -62,18 +63,18 @@ def tiles(a, task, scratch):
 @register_jitable
 def into(a, first, start, blocks, v, scratch):
     """Transform the cells of a block of tiles, for blocks of channels from ``start`` on."""
-    m = a[11]
+    step, s = a[42], a[43]
     t = first
     while t < first + a[12]:
         line, at = t % a[14] // a[15], t % a[15]
         count = min(min(a[15] - at, first + a[12] - t), a[37])
-        x = a[6] + t // a[14] * a[20] + start * a[21] + at * m * 64
+        x = a[6] + t // a[14] * a[20] + start * a[21] + at * step * 64
         to = v + (t - first) * 64 + start * a[29]
-        wide = count * m + 2
-        cols = min(wide, a[17] + 2 - at * m)
-        rows = min(m + 2, a[16] + 2 - line * m)
+        wide = (count - 1) * step + s
+        cols = min(wide, a[17] + 2 - at * step)
+        rows = min(s, a[16] + 2 - line * step)
         call(
-            a[0], x + line * m * a[22], x, to, scratch, cols, wide - cols, rows, count, blocks,
+            a[0], x + line * step * a[22], x, to, scratch, cols, wide - cols, rows, count, blocks,
             a[21], a[22], a[30], a[29],
         )  # fmt: skip
         t += count
@@ -122,7 +123,7 @@ def back(a, g, last, places, first, own, out, scratch):
             r = a[10] + image * a[26] + i * group * a[27] + row * a[28] + col * 64
             call(
                 a[3], out + (i - g) * places * a[32] + (t - first) * 64, a[8] + i * group * 64, y,
-                r, scratch, few, count, min(m, a[16] - row), min(count * m, a[17] - col), a[32],
+                r, scratch, few, count, min(m, a[40] - row), min(count * m, a[41] - col), a[32],
                 a[12] * 64, a[24], a[25], a[27], a[28],
             )  # fmt: skip
             t += count

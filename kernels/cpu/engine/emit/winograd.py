@@ -1,9 +1,12 @@
-"""Vector code of Winograd's convolution F(m x m, 3 x 3): transforms and products.
+"""Vector code of Winograd's convolution F(m x m, 3 x 3), at stride 1 or 2: transforms and products.
 
 A tile of m x m cells of y comes from s x s cells of x, s = m + 2, in s x s products for each pair
 of a channel and a filter: Y = A' [sum over channels of (G g G') * (B' d B)] A, Lavin and Gray 2015
 (https://arxiv.org/abs/1509.09308). The matrices are those of Cook and Toom for the points below,
 with exact numbers. Place i * s + j of a tile is row i and column j of the transformed tile.
+
+At stride 2 s = 2 m + 1: of a row of three taps, the outer two and every other cell, from the first
+on, are an F(m, 2), in m + 1 products; the cells between meet the middle tap alone, in m.
 """
 
 from fractions import Fraction
@@ -12,6 +15,7 @@ from functools import cache, reduce
 from llvmlite import ir
 
 from ..records import CELL, LANES
+from ..winograd import side
 from .activation import activate
 from .code import HALF, INT, INTS, VECTOR, Code, Vector
 
@@ -24,13 +28,29 @@ POINTS = {
     5: (0, 1, -1, 2, -2, Fraction(1, 2)),
     6: (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2)),
 }
+PAIRS = {2: (1, -1), 3: (0, 1, -1), 4: (0, 1, -1, Fraction(1, 2))}  # of F(m, 2)
 DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
 
 
 @cache
-def matrices(m):
-    """Return A' (m, s), G (s, 3) and B' (s, s) of F(m, 3) as rows of Fractions."""
-    points = [Fraction(p) for p in POINTS[m]]
+def matrices(m, stride=1):
+    """Return A' (m, s), G (s, 3) and B' (s, s) as rows of Fractions."""
+    if stride == 1:
+        return toom(m, POINTS[m], 3)
+    output, weights, cells = toom(m, PAIRS[m], 2)
+    none = Fraction(0)
+    middle = [[Fraction(int(i == j)) for j in range(m)] for i in range(m)]
+    between = [[row[j // 2] if j % 2 else none for j in range(2 * m + 1)] for row in middle]
+    return (
+        [row + one for row, one in zip(output, middle, strict=True)],
+        [[a, none, b] for a, b in weights] + [[none, Fraction(1), none]] * m,
+        [[none if j % 2 else row[j // 2] for j in range(2 * m + 1)] for row in cells] + between,
+    )
+
+
+def toom(m, points, taps):
+    """Return A' (m, s), G (s, taps) and B' (s, s) of F(m, taps), s = m + taps - 1."""
+    points = [Fraction(p) for p in points]
     output = [[p**i for p in points] + [Fraction(int(i == m - 1))] for i in range(m)]
     weights, cells = [], []
     for j, p in enumerate(points):
@@ -38,9 +58,9 @@ def matrices(m):
         scale = product(p - q for q in others)
         row = [*polynomial(others), Fraction(0)]
         whole = Fraction(max(one.denominator for one in row))  # a power of 2
-        weights.append([p**k / scale / whole for k in range(3)])
+        weights.append([p**k / scale / whole for k in range(taps)])
         cells.append([one * whole for one in row])
-    weights.append([Fraction(0), Fraction(0), Fraction(1)])
+    weights.append([Fraction(int(k == taps - 1)) for k in range(taps)])
     cells.append(polynomial(points))
     return output, weights, cells
 
@@ -113,7 +133,7 @@ def transform_back(code, rows, vectors):
     ]
 
 
-def transform_cells(module, name, *, m):
+def transform_cells(module, name, *, m, stride=1):
     """Write the transform of a line of tiles of x.
 
     name(x, zeros, v, lines, cols, blanks, rows, tiles, blocks, x_plane, x_row, v_plane, v_block)
@@ -121,7 +141,7 @@ def transform_cells(module, name, *, m):
     It fills v, [place][block][tile][16], for a line of tiles that begins at x.
 
     zeros    as x, in a row of zeros: read in place of the last s - rows rows
-    lines    memory for (m tiles + 2) s Vectors
+    lines    memory for the columns, s Vectors each
     cols     columns of x that are read, at least 1; ``blanks`` more are taken for zeros
     v_plane  bytes from place to place; v_block from block to block of 16 channels
     """
@@ -129,8 +149,8 @@ def transform_cells(module, name, *, m):
     x, zeros, v, lines, cols, blanks, rows, tiles, blocks, x_plane, x_row, v_plane, v_block = (
         code.args
     )
-    _, _, matrix = matrices(m)
-    s = m + 2
+    _, _, matrix = matrices(m, stride)
+    s = side(m, stride)
     instead = code.builder.sub(zeros, x)
     places = [code.mul(x_row, i) for i in range(s)]
     for i in range(3, s):  # a tile has one row of y or more, so three of x
@@ -157,7 +177,7 @@ def transform_cells(module, name, *, m):
 
     def tile(_, line, v):
         code.loop(s, [line, v], across)
-        return [code.add(line, m * s * CELL), code.add(v, CELL)]
+        return [code.add(line, m * stride * s * CELL), code.add(v, CELL)]
 
     def block(_, x, v):
         _, line = code.loop(cols, [x, lines], down)
@@ -226,7 +246,7 @@ def multiply(module, name, *, filters, cells, unroll, ahead, fetch):
     code.end()
 
 
-def restore_cells(module, name, *, m, activation, residual, pool, held):
+def restore_cells(module, name, *, m, stride=1, activation, residual, pool, held):
     """Write the way back of a line of tiles to y.
 
     name(out, bias, y, r, lines, filters, tiles, rows, cols, out_plane, out_block, y_plane, y_row,
@@ -245,8 +265,8 @@ def restore_cells(module, name, *, m, activation, residual, pool, held):
     code = Code(module, name, 15)
     out, bias, y, r, lines, filters, tiles, rows, cols, out_plane, out_block, *rest = code.args
     y_plane, y_row, r_plane, r_row = rest
-    matrix, _, _ = matrices(m)
-    s = m + 2
+    matrix, _, _ = matrices(m, stride)
+    s = side(m, stride)
     steps = [code.mul(out_plane, i * s) for i in range(s)]
     line_row = code.mul(tiles, m * CELL)
     size = 1 if pool == "none" else 2
@@ -360,7 +380,7 @@ def restore_cells(module, name, *, m, activation, residual, pool, held):
     code.end()
 
 
-def transform_weights(module, name, *, m, turned, past):
+def transform_weights(module, name, *, m, stride=1, turned, past):
     """Write name(w, u, filters, inside, channels, filter_step, channel_step, u_place, u_channel).
 
     It fills u for 16 filters, [place][channel][16], a place ``u_place`` bytes from the one before
@@ -375,8 +395,8 @@ def transform_weights(module, name, *, m, turned, past):
     code = Code(module, name, 9)
     w, u, filters, inside, channels, filter_step, channel_step, u_place, u_channel = code.args
     builder = code.builder
-    _, matrix, _ = matrices(m)
-    s = m + 2
+    _, matrix, _ = matrices(m, stride)
+    s = side(m, stride)
     fused = ir.Function(module, ir.FunctionType(DOUBLES, [DOUBLES] * 3), "llvm.fmuladd.v16f64")
     last = builder.sub(filters, code.integer(1))
     offsets = []
