@@ -33,7 +33,7 @@ NEAR = 512 * 1024  # bytes of transformed tiles that stay beside the weights in 
 PRODUCT = {32: 0.187, 8: 0.4, 4: 1.5}  # a Vector times a number, added
 START = 45.0  # a place's products of one round, beside them
 INTO, BACK = 1.9, 0.5  # a Vector of a tile transformed, or transformed back
-FIRST, AGAIN = 0.038, 0.006  # a byte of weights: from memory, for all threads, and in each task
+FIRST, AGAIN = 0.042, 0.006  # a byte of weights: from memory, for each thread, and in each task
 FAR = 8 << 20  # bytes of weights that come from memory once more in each task but the first
 CACHE = 1 << 18  # bytes of the tiles of a task; what is more comes from the second cache, and five
 SPILLED, BEYOND = 0.006, 0.05  # times as much from beyond it: a byte, each time they are read
@@ -245,7 +245,7 @@ def cost(x, filters, threads, *, m, mode, tiles, shares, stride=1):
     if mode and cut.blocks * cut.v_bytes > SHARED:
         task += cut.v_bytes * BEYOND
     tasks = -(-cut.blocks * shares // threads)  # of the busiest thread
-    reads = weights * shares * FIRST / min(threads, 2)
+    reads = weights * FIRST
     if weights > FAR:
         reads += (tasks - 1) * weights * FIRST / 2
     return (tasks * task + reads) / 1000
