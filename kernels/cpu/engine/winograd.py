@@ -1,6 +1,6 @@
 """Rows of a convolution with windows of 3 x 3 cells at stride 1 or 2, by Winograd's way.
 
-F(m x m, 3 x 3), m = 2..6, or 2 and 3 at stride 2: see emit/winograd.py. A task transforms a block of
+F(m x m, 3 x 3), m = 2..6, 2 and 3 at stride 2: see emit/winograd.py. A task transforms a block of
 tiles, multiplies it with its share of the filters, and transforms the products back, all in its
 thread's scratch (mode 0); or a row of tasks transforms all tiles into memory that threads share,
 and a second row does the rest (mode 1). How many tiles, and which m, is a matter of what the
