@@ -29,26 +29,35 @@ def read(job: Job):
 
 def darkpy(job: Job) -> Engine:
     """A trainer of this checkout, with its loss."""
-    from subject import raw
-
-    from darkpy.run import Tape
     from darkpy.train.trainer import Trainer
 
     network = read(job)
+    found = outputs(job, network)  # first, so that its memory is free again
     trainer = Trainer(network, job.folder / "net.weights")
     truths = drawn(len(job.x), [node.layer.classes for node in trainer.losing])
 
-    def outputs() -> list[Array]:
-        ends, params = raw(network), [dict(own) for own in trainer.params]
-        if trainer.planned:
-            from darkpy.plan.step import StepPlan
+    def step() -> None:
+        trainer.step(job.x, truths)
 
-            found = StepPlan(ends, params).forward(job.x)
-        else:
-            found = Tape(ends, params, trainer.ops, True).forward(job.x)
-        return [found[node.index] for node in ends.heads]
+    return Engine("", step, lambda: found, "loss included")
 
-    return Engine("", lambda: trainer.step(job.x, truths), outputs, "loss included")
+
+def outputs(job: Job, network) -> list[Array]:
+    """Return what feeds the heads, as a trainer computes it."""
+    from subject import raw
+
+    from darkpy import kernels
+    from darkpy.detect import PLAN_FROM
+    from darkpy.plan import flops
+    from darkpy.plan.step import StepPlan
+    from darkpy.run import Tape
+    from darkpy.weights import read_weights
+
+    ends, params = raw(network), read_weights(network, job.folder / "net.weights")
+    planned = flops(network) >= PLAN_FROM
+    made = StepPlan(ends, params) if planned else Tape(ends, params, kernels.ops("cpu"), True)
+    found = made.forward(job.x)
+    return [found[node.index].copy() for node in ends.heads]
 
 
 def drawn(pictures: int, classes: list[int]) -> list[Array]:
