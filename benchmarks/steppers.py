@@ -1,12 +1,15 @@
 """One engine that trains, in a process of its own; it speaks as engines.py does.
 
 The folder holds the network (subject.py). "outputs" writes what feeds each head, with the batch's
-statistics; a turn is steps of training: forward, back, and an update that moves weights hardly.
+statistics and without dropout; a turn is steps of training: forward, back, and an update that
+moves weights hardly.
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import engines
@@ -32,7 +35,8 @@ def darkpy(job: Job) -> Engine:
     from darkpy.train.trainer import Trainer
 
     network = read(job)
-    found = outputs(job, network)  # first, so that its memory is free again
+    found = outputs(job, network)
+    gc.collect()  # the memory of that is no training's
     trainer = Trainer(network, job.folder / "net.weights")
     truths = drawn(len(job.x), [node.layer.classes for node in trainer.losing])
 
@@ -43,21 +47,29 @@ def darkpy(job: Job) -> Engine:
 
 
 def outputs(job: Job, network) -> list[Array]:
-    """Return what feeds the heads, as a trainer computes it."""
+    """Return what feeds the heads, as a trainer computes it; nothing is dropped out."""
     from subject import raw
 
     from darkpy import kernels
     from darkpy.detect import PLAN_FROM
+    from darkpy.network import Network
     from darkpy.plan import flops
     from darkpy.plan.step import StepPlan
     from darkpy.run import Tape
     from darkpy.weights import read_weights
 
-    ends, params = raw(network), read_weights(network, job.folder / "net.weights")
+    params = read_weights(network, job.folder / "net.weights")
+    layers = [without_dropout(node.layer) for node in raw(network).nodes]
+    ends = Network.from_layers(layers, network.image, network.options, network.path)
     planned = flops(network) >= PLAN_FROM
     made = StepPlan(ends, params) if planned else Tape(ends, params, kernels.ops("cpu"), True)
     found = made.forward(job.x)
     return [found[node.index].copy() for node in ends.heads]
+
+
+def without_dropout(layer):
+    """Return a layer that drops out nothing."""
+    return replace(layer, probability=0.0) if layer.section == "dropout" else layer
 
 
 def drawn(pictures: int, classes: list[int]) -> list[Array]:
@@ -98,8 +110,11 @@ def torch(job: Job, layout: str = "contiguous_format") -> Engine:
         optimizer.zero_grad()
 
     def outputs() -> list[Array]:
+        model.drops = False
         with torch.no_grad():
-            return [one.contiguous().numpy() for one in model(x)]
+            found = [one.contiguous().numpy() for one in model(x)]
+        model.drops = True
+        return found
 
     return Engine(torch.__version__.partition("+")[0], step, outputs, f"eager, {layout}, no loss")
 

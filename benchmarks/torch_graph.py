@@ -15,7 +15,12 @@ ACTIVATIONS = {
 
 
 class Graph(nn.Module):
-    """The nodes of a darkpy network; other sections than its methods name are refused."""
+    """The nodes of a darkpy network; other sections than its methods name are refused.
+
+    drops  whether [dropout] drops out in training
+    """
+
+    drops = True
 
     def __init__(self, network):
         super().__init__()
@@ -64,7 +69,7 @@ class Graph(nn.Module):
         return ACTIVATIONS[node.layer.activation](sum(xs[1:], xs[0]))
 
     def dropout(self, node, x):
-        return functional.dropout(x, node.layer.probability, self.training)
+        return functional.dropout(x, node.layer.probability, self.training and self.drops)
 
     def yolo(self, node, x):
         return x

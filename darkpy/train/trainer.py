@@ -304,7 +304,6 @@ class Trainer:
                 return node.where
         return self.losing[-1].where
 
-    @np.errstate(all="ignore")
     def _gradients(self, tape: Tape | StepPlan, batch: int) -> list[dict[str, NDArray[np.float32]]]:
         """Return the gradients of the iteration; NotFinite if one is no finite number."""
         mends = self.network.options.try_fix_nan
@@ -319,7 +318,6 @@ class Trainer:
                 np.nan_to_num(grad, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return [frame.grads for frame in tape.frames]
 
-    @np.errstate(all="ignore")
     def _require_finite(self, batch: int) -> None:
         """Raise NotFinite if the update, or the batch's statistics, led out of float32."""
         for node, moments in zip(self.network.nodes, self.optimizer.moments, strict=True):
@@ -405,6 +403,7 @@ def _float32(values: Any, what: str) -> NDArray[np.float32]:
         raise TrainingError(f"expected {what} float32; got what is no array of numbers") from None
 
 
+@np.errstate(all="ignore")
 def _is_finite(array: NDArray[np.float32]) -> bool:
     """Tell whether all values are finite numbers; their sum is, but for the rarest of arrays."""
     flat, sums = array.reshape(-1), list[np.float32]()
