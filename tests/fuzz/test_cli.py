@@ -266,8 +266,8 @@ def test_spoiled_files(file, amount, darkpy, place, tried):
 def test_a_picture_that_cannot_be_drawn_does_not_stop_the_others(darkpy, place, tried):
     """JPEG has no side of 70000, which the drawing would have."""
     write_picture(place / "wide.png", 9, 70_000)
-    said = ("tiny.data", "tiny.cfg", "tiny.weights", "wide.png", "a.png", "-out", "out.json")
-    status, out, err = darkpy("detector", "test", *said, "-thresh", ".1")
+    said = ("tiny.data", "tiny.cfg", "tiny.weights", "wide.png", "a.png", "-save", "drawn")
+    status, out, err = darkpy("detector", "test", *said, "-out", "out.json", "-thresh", ".1")
     assert status == 1 and "predictions.jpg: OpenCV does not write" in err
     assert "a.png: Predicted" in out
     assert len(json.loads((place / "out.json").read_text())) == 2
