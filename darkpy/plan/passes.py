@@ -83,6 +83,71 @@ def fuse_pool(program: Program) -> None:
             _absorb(program, op, pool)
 
 
+def merge_siblings(program: Program) -> None:
+    """Let one convolution do what two of 1 x 1 do that read the same map; it is read but once.
+
+    What they gave is channels of what it gives. Two are left alone of which a concatenation takes
+    one, or both but not side by side: there each writes where it will be.
+    """
+    for first in [op for op in program.ops if op.kind == "convolve"]:
+        if first not in program.ops:
+            continue
+        for second in program.readers(first.inputs[0]):
+            if second is not first and _alike(first, second):
+                pair = _side_by_side(program, first, second)
+                if pair and not any(program.is_output(op.output) for op in pair):
+                    _merge(program, *pair)
+                    break
+
+
+def _alike(first: Op, second: Op) -> bool:
+    """Return whether two ops are convolutions of 1 x 1 that differ in their filters alone."""
+    ops = (first, second)
+    if any(op.kind != "convolve" or op.numbers["residual"] != "none" for op in ops):
+        return False
+    own = ("w", "scale", "bias")
+    rest = [{key: n for key, n in op.numbers.items() if key not in own} for op in ops]
+    none = all((first.numbers[key] is None) == (second.numbers[key] is None) for key in own)
+    one = all(op.numbers["w"].shape[2:] == (1, 1) and op.numbers["groups"] == 1 for op in ops)
+    return none and one and rest[0] == rest[1]
+
+
+def _side_by_side(program: Program, first: Op, second: Op) -> tuple[Op, Op] | None:
+    """Return two convolutions in the order in which a concatenation, if any, has their outputs."""
+    joins = [
+        op
+        for op in program.ops
+        if op.kind == "concat" and any(one in (first.output, second.output) for one in op.args)
+    ]
+    pair = (first, second)
+    if joins:
+        if len(joins) > 1 or not all(joins[0].args.count(op.output) == 1 for op in pair):
+            return None
+        places = [joins[0].args.index(op.output) for op in pair]
+        if abs(places[0] - places[1]) != 1:
+            return None
+        pair = pair if places[0] < places[1] else (second, first)
+    return pair if pair[0].output.shape[1] % BLOCK == 0 else None
+
+
+def _merge(program: Program, first: Op, second: Op) -> None:
+    """Put one op in the place of two; ``first`` gives the first channels."""
+    pair = (first, second)
+    n, count, h, w = first.output.shape
+    whole = Value((n, count + second.output.shape[1], h, w))
+    for join in [op for op in program.ops if op.kind == "concat" and first.output in op.args]:
+        join.args.remove(second.output)
+        join.args[join.args.index(first.output)] = whole
+    first.output.base, second.output.base, second.output.start = whole, whole, count
+    numbers = dict(first.numbers)
+    for key in ("w", "scale", "bias"):
+        if numbers[key] is not None:
+            numbers[key] = np.concatenate([op.numbers[key] for op in pair])
+    at = min(program.ops.index(op) for op in pair)
+    program.ops[at] = Op("convolve", list(first.args), numbers, [whole], program.ops[at].node)
+    program.ops = [op for op in program.ops if op not in pair]
+
+
 def elide_route(program: Program) -> None:
     """Let layers write where their concatenation will be, and read channels where they are."""
     for op in [op for op in program.ops if op.kind == "channels"]:
@@ -189,6 +254,7 @@ PASSES: tuple[Pass, ...] = (
     fuse_activation,
     fuse_shortcut,
     fuse_pool,
+    merge_siblings,
     elide_route,
     fuse_chains,
     choose_layout,
