@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -330,22 +331,40 @@ class Detector:
         """
         from .plan.tune import tune
 
+        self._check_tunable()
+        with self._turn:
+            self._read_again()
+            params = [dict(own) for own in self._params]
+        found = tune(
+            self.network,
+            params,
+            batch=batch,
+            threads=self.threads,
+            strict=self.strict,
+            rounds=rounds,
+            progress=progress,
+        )
+        with self._turn:
+            self._plans.pop(batch, None)
+        return found
+
+    def tune_aside(self, batch: int = 1, rounds: int = 9) -> threading.Thread:
+        """Do what `tune` does in a thread, which is returned; detect meanwhile as before.
+
+        Pictures and measuring take turns, so both are slower until it ends, after some seconds.
+        """
+        self._check_tunable()
+        thread = threading.Thread(
+            target=self.tune, args=(batch, rounds), name="darkpy-tune", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _check_tunable(self) -> None:
         if not self.planned or self.precision != "fp32":
             raise DeviceError(
                 f"{self.network.path}: nothing to tune: expected device 'cpu', precision 'fp32' "
                 f"and {PLAN_FROM / 1e6:.0f} MFLOP or more a picture"
-            )
-        with self._turn:
-            self._read_again()
-            self._plans.pop(batch, None)
-            return tune(
-                self.network,
-                self._params,
-                batch=batch,
-                threads=self.threads,
-                strict=self.strict,
-                rounds=rounds,
-                progress=progress,
             )
 
     @property

@@ -144,11 +144,29 @@ def test_a_detector_tunes_itself(model, choices, monkeypatch):
     detector.detect(picture)
 
 
+def test_a_detector_tunes_itself_aside_while_it_detects(model, choices, monkeypatch):
+    network = Network.from_cfg(ROOT / "cfg" / "shapes.cfg")
+    detector = Detector(network, network.initial_params(np.random.default_rng(0)), threads=2)
+    x = np.random.default_rng(1).random(network.image, np.float32)
+    before, plan = detector.forward(x), detector.plan
+    monkeypatch.setattr(tune, "times", lambda bound, rounds: [9.0, *[5.0] * (len(bound) - 1)])
+    monkeypatch.setattr(tune, "compared", lambda *given: (2.0, 1.5))
+    aside = detector.tune_aside()
+    during = detector.forward(x)
+    aside.join()
+    after = detector.forward(x)
+    assert detector.plan is not plan
+    for index, y in before.items():
+        for one in (during[index], after[index]):
+            assert np.abs(one - y).max() < 2e-5 * np.abs(y).max()  # as above
+
+
 @pytest.mark.parametrize("settings", [{"device": "reference"}, {"side": 32}])
 def test_what_runs_by_no_plan_is_not_tuned(settings):
     network = Network.from_cfg(ROOT / "cfg" / "shapes.cfg").resized(
         *[settings.pop("side", 128)] * 2
     )
     detector = Detector(network, network.initial_params(np.random.default_rng(0)), **settings)
-    with pytest.raises(DeviceError, match="nothing to tune: expected device 'cpu'"):
-        detector.tune()
+    for tuning in (detector.tune, detector.tune_aside):
+        with pytest.raises(DeviceError, match="nothing to tune: expected device 'cpu'"):
+            tuning()
