@@ -7,6 +7,7 @@ nothing to the kernels that are compared with it.
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import threading
 import time
@@ -34,7 +35,11 @@ def processor() -> str:
 
 
 def peak(threads: int) -> float:
-    """Return the most GFLOP/s of float32 multiply-adds, two for each."""
+    """Return the most GFLOP/s of float32 multiply-adds, two for each.
+
+    threads  at once; those beyond the processors there are add nothing, and are left out
+    """
+    threads = min(threads, os.cpu_count() or 1)
     lanes, count = (16, 24) if target.host().registers == 32 else (8, 12)
     code, engine = compiled(peak_text(lanes, count), "peak", ctypes.c_float)
     turns = 1 << 12
@@ -46,7 +51,8 @@ def peak(threads: int) -> float:
 
 
 def reading(threads: int) -> float:
-    """Return the gigabytes a second that threads read from memory, each its own."""
+    """Return the gigabytes a second that threads, as in `peak`, read from memory, each its own."""
+    threads = min(threads, os.cpu_count() or 1)
     code, engine = compiled(read_text(), "read", ctypes.c_float, ctypes.c_void_p)
     arrays = [np.ones(BYTES // 4, np.float32) for _ in range(threads)]
     steps = BYTES // 512
