@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from . import convolve
 from .lower import laid_out
 from .passes import PLAIN, Pass, _absorb, _replace, choose_layout, elide_route, fuse_shortcut
@@ -141,7 +143,7 @@ def pack_weights(program: Program, threads: int) -> None:
     for op in program.ops:
         if op.kind in ("convolve", "input_grad") and laid_out(op):
             if op.kind == "convolve":
-                op.choice = convolve.choose(convolve.geometry(op), threads)
+                op.choice = convolve.choose(replace(convolve.geometry(op), learns=True), threads)
             packed = Value((convolve.floats(op),))
             ops.append(Op("pack", [], {"of": op}, [packed], op.node, back=op.back))
             op.args.append(packed)

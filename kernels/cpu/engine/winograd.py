@@ -174,23 +174,24 @@ class Cut:
         return products(self.group), products(self.filters % self.group or self.group)
 
 
-def choose(x, filters, threads, strict=False, pool=False, stride=1):
+def choose(x, filters, threads, strict=False, pool=False, stride=1, largest=6):
     """Return the options of `conv2d` that should cost least, or hardly more with fewer weights.
 
     x        shape (n, c, h, w)
     strict   keep to m = 2, which is no less exact than the direct sum
+    largest  m that is allowed
     returns  {"m", "mode", "tiles", "shares", "stride"}
     """
     costs = [
         (cost(x, filters, threads, **one), one)
-        for one in candidates(x, filters, threads, strict, pool, stride)
+        for one in candidates(x, filters, threads, strict, pool, stride, largest)
     ]
     most = SLACK * min(costs, key=lambda pair: pair[0])[0]
     good = [pair for pair in costs if pair[0] <= most]
     return min(good, key=lambda pair: (pair[1]["m"], pair[0]))[1]
 
 
-def candidates(x, filters, threads, strict=False, pool=False, stride=1):
+def candidates(x, filters, threads, strict=False, pool=False, stride=1, largest=6):
     """Return the options of `conv2d` worth trying, as `choose` does.
 
     tiles    of a block; blocks that are multiplied in 1, 2, 4, .. rounds
@@ -201,7 +202,8 @@ def candidates(x, filters, threads, strict=False, pool=False, stride=1):
     n, _, h, w = x
     most = MOST[target.host().registers]
     sizes = (2, 3, 4, 5, 6) if stride == 1 else (2, 3)
-    for m in (2,) if strict else [one for one in sizes if not (pool and one % 2)]:
+    sizes = [one for one in sizes if one <= largest and not (pool and one % 2)]
+    for m in (2,) if strict else sizes:
         total = n * -(-h // stride // m) * -(-w // stride // m)
         for rounds in (1, 2, 4, 8):
             blocks = -(-total // (most * rounds))
