@@ -180,7 +180,10 @@ def start(
         if name in absent or (name == "darknet" and not options.darknet):
             absent.setdefault(name, "no --darknet PATH")
             continue
-        engine, said = first(name, folder, options)
+        words = ["--precision", options.precision]
+        words += ["--program", str(options.darknet.resolve())] if name == "darknet" else []
+        having = [sys.executable] if name in (OURS, "darknet") else options.python
+        engine, said = turns.first(name, having, folder, words, options.threads)
         if "absent" in said:
             absent[name] = said["absent"]
             continue
@@ -194,23 +197,6 @@ def start(
         engines.append(engine)
         rows.append(said)
     return engines, rows
-
-
-def first(name: str, folder: Path, options: argparse.Namespace) -> tuple[turns.Engine, dict]:
-    """Start an engine with the first Python that has it; return it and its first answer."""
-    words = ["--precision", options.precision]
-    words += ["--program", str(options.darknet.resolve())] if name == "darknet" else []
-    ours = name in (OURS, "darknet")
-    for python in [sys.executable] if ours else options.python:
-        engine = turns.Engine(name, python, folder, words, options.threads)
-        try:
-            said = engine.answer()
-        except RuntimeError as error:
-            said = {"absent": str(error)}
-        if "absent" not in said:
-            break
-        engine.end()
-    return engine, said
 
 
 if __name__ == "__main__":

@@ -124,7 +124,8 @@ def start(
     engines, rows = [], []
     truth: list[np.ndarray] = []
     for name in (OURS, *options.peers):
-        engine, said = first(name, folder, options)
+        having = [sys.executable] if name == OURS else options.python
+        engine, said = turns.first(name, having, folder, (), options.threads, "steppers.py")
         if "absent" in said:
             absent[name] = said["absent"]
             continue
@@ -139,20 +140,6 @@ def start(
         engines.append(engine)
         rows.append(said)
     return engines, rows
-
-
-def first(name: str, folder: Path, options: argparse.Namespace) -> tuple[turns.Engine, dict]:
-    """Start an engine with the first Python that has it; return it and its first answer."""
-    for python in [sys.executable] if name == OURS else options.python:
-        engine = turns.Engine(name, python, folder, (), options.threads, "steppers.py")
-        try:
-            said = engine.answer()
-        except RuntimeError as error:
-            said = {"absent": str(error)}
-        if "absent" not in said:
-            break
-        engine.end()
-    return engine, said
 
 
 if __name__ == "__main__":

@@ -62,6 +62,30 @@ class Engine:
             pass
 
 
+def first(
+    name: str,
+    pythons: Sequence[str],
+    folder: Path,
+    words: Sequence[str],
+    threads: int,
+    script: str = "engines.py",
+) -> tuple[Engine, dict]:
+    """Start an engine with the first Python that has it; return it and its first answer.
+
+    words, script  as `Engine` has options and script
+    """
+    for python in pythons:
+        engine = Engine(name, python, folder, words, threads, script)
+        try:
+            said = engine.answer()
+        except RuntimeError as error:
+            said = {"absent": str(error)}
+        if "absent" not in said:
+            break
+        engine.end()
+    return engine, said
+
+
 def order(count: int, turn: int) -> list[int]:
     """Return 0 .. count - 1, beginning elsewhere each turn."""
     return [(turn + k) % count for k in range(count)]

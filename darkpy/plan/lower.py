@@ -97,11 +97,6 @@ def margin(op: Op) -> Iterator[tuple[Value, Sides]]:
             yield op.inputs[0], backward.border(asked, given, **keys)
 
 
-def is_first(op: Op) -> bool:
-    """Return whether a convolution reads a planar map: the network's input."""
-    return _reads_image(op, op.inputs[0])
-
-
 def _reads_image(op: Op, x: Value) -> bool:
     """Return whether x is what a network's first convolution, or its gradient, reads as it is."""
     if op.kind == "convolve":

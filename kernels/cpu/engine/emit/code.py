@@ -14,7 +14,6 @@ HALF = ir.IntType(32)
 FLOAT = ir.FloatType()
 VECTOR = ir.VectorType(FLOAT, LANES)
 INTS = ir.VectorType(HALF, LANES)
-BITS = ir.VectorType(ir.IntType(1), LANES)
 VOID = ir.VoidType()
 
 
