@@ -155,22 +155,23 @@ def test_many_threads_run_one_table_and_several():
     assert (done == 6 * 50 * 4 * 2).all()
 
 
-def test_times_are_those_of_the_rows():
-    rows = [Row(DOZE, (loops,), 2) for loops in (20_000, 10, 40_000)]
-    table = team.Table(rows, 2, int)
-    team.team(2).run(table)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_times_are_those_of_the_rows(threads):
+    table = team.Table([Row(DOZE, (loops,), 2) for loops in (20_000, 10, 40_000)], threads, int)
+    team.team(threads).run(table)
     found = []
-    for _ in range(20):  # another program may hold up any of them
+    for _ in range(20):
         before = time.perf_counter()
-        times = team.team(2).run(table, times=True)
+        times = team.team(threads).run(table, times=True)
         whole = (time.perf_counter() - before) * 1e6
         assert times.shape == (3,)
         assert (times >= 0).all()
         assert times.sum() <= whole
         found.append(times)
-    least = np.min(found, axis=0)
-    assert least[1] < least[2]
-    assert team.team(2).run(table) is None
+    if threads == 1:  # with two, the other may do all of a row while this one is held up
+        least = np.min(found, axis=0)
+        assert least[1] < min(least[0], least[2])
+    assert team.team(threads).run(table) is None
 
 
 def test_without_a_thread_to_begin_the_caller_does_it_all(monkeypatch):
