@@ -56,6 +56,7 @@ setup(
             "mypy>=1.13,<3",
             "pycocotools",
             "pytest>=8",
+            "pytest-xdist>=3.5",
             "ruff>=0.9,<0.18",
             "setuptools>=77",
         ],

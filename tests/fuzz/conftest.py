@@ -11,7 +11,6 @@ import pytest
 from tests.fuzz import cfgs
 
 MEMORY = 3 << 30  # bytes that a test may take beyond what the process has; Linux tells and obeys
-TRIED = Counter()
 
 
 @pytest.fixture
@@ -23,7 +22,6 @@ def tried(record_property):
         own[kind] += inputs
 
     yield count
-    TRIED.update(own)
     for kind, inputs in own.items():
         record_property(f"tried {kind}", inputs)
 
@@ -31,8 +29,11 @@ def tried(record_property):
 def pytest_terminal_summary(terminalreporter, config):
     """Write the sums, by the kind of file, and with -v by test."""
     sums = Counter()
-    for kind, inputs in TRIED.items():
-        sums[kind if config.getoption("verbose") > 0 else kind.partition(":")[0]] += inputs
+    for report in (one for every in terminalreporter.stats.values() for one in every):
+        for name, inputs in getattr(report, "user_properties", ()):
+            tried, _, kind = name.partition(" ")
+            if tried == "tried" and report.when == "teardown":
+                sums[kind if config.getoption("verbose") > 0 else kind.partition(":")[0]] += inputs
     if sums:
         terminalreporter.section("bad input tried")
         for kind, inputs in sorted(sums.items()):
@@ -64,20 +65,20 @@ def bounded(more):
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-@pytest.fixture(autouse=True)
-def _quiet():
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item):
     """Keep the thousands of warnings out of pytest's records; they are formatted all the same."""
 
     class Formatted(logging.Handler):
         def emit(self, record):
             assert record.getMessage()
 
-    log, handler = logging.getLogger("darkpy"), Formatted()
-    log.addHandler(handler)
-    log.propagate = False
-    yield
-    log.propagate = True
-    log.removeHandler(handler)
+    log, before = logging.getLogger("darkpy"), logging.getLogger("darkpy").handlers
+    log.handlers, log.propagate = [Formatted()], False
+    try:
+        return (yield)
+    finally:
+        log.handlers, log.propagate = before, True
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ def test_drawn_command_lines(amount, darkpy, tried):
     assert {0, 2} <= set(statuses)
 
 
-@pytest.mark.parametrize("share", [0.2, pytest.param(1, marks=SLOW)])
+@pytest.mark.parametrize("share", [0.1, pytest.param(1, marks=SLOW)])
 def test_every_argument_takes_any_file(share, darkpy, tried):
     draw = random.Random(10)
     good = {
@@ -210,7 +210,7 @@ def test_what_never_ends_is_not_read_for_ever(darkpy, tried):
             tried("cli: one bad file")
 
 
-@pytest.mark.parametrize("share", [0.2, pytest.param(1, marks=SLOW)])
+@pytest.mark.parametrize("share", [0.1, pytest.param(1, marks=SLOW)])
 def test_every_option_takes_any_number(share, darkpy, tried):
     draw = random.Random(11)
     values = (*NUMBERS, ".", "folder", "none/x", "a.png", "a.png/x", "~nobody-here/x")
