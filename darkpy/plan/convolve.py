@@ -21,7 +21,7 @@ FIRST = 15  # most channels of a planar map that a convolution reads as it is
 
 @dataclass(frozen=True)
 class Choice:
-    """An algorithm and its options, as "winograd" with m, mode and tiles."""
+    """An algorithm and its options, as "winograd" with m and tiles."""
 
     name: str
     options: tuple[tuple[str, int], ...] = ()
@@ -29,7 +29,7 @@ class Choice:
     def __str__(self) -> str:
         options = dict(self.options)
         if self.name == "winograd":
-            words = f"winograd F{options['m']} mode {options['mode']} tiles {options['tiles']}"
+            words = f"winograd F{options['m']} tiles {options['tiles']}"
             shares = options.get("shares", 1)
             return words + (f" shares {shares}" if shares > 1 else "")
         return self.name

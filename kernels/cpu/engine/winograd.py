@@ -1,11 +1,11 @@
 """Rows of a convolution with windows of 3 x 3 cells at stride 1 or 2, by Winograd's way.
 
 F(m x m, 3 x 3), m = 2..6, 2 and 3 at stride 2: see emit/winograd.py. A task transforms a block of
-tiles, multiplies it with its share of the filters, and transforms the products back, all in its
-thread's scratch (mode 0); or a row of tasks transforms all tiles into memory that threads share,
-and a second row does the rest (mode 1). How many tiles, and which m, is a matter of what the
-weights cost: m * m cells of y take s^2 products instead of 9 m * m, with s^2 / 9 times the weights;
-s is m + 2, and 2 m + 1 at stride 2.
+tiles, multiplies it with the filters, and transforms the products back, all in its thread's
+scratch; or, where filters are shared out among tasks, a first row of tasks transforms all tiles
+into memory that threads share, and a second row does the rest. How many tiles, and which m, is a
+matter of what the weights cost: m * m cells of y take s^2 products instead of 9 m * m, with s^2 / 9
+times the weights; s is m + 2, and 2 m + 1 at stride 2.
 
 The largest errors of y, of the largest of y, against float64, with 16..512 channels drawn from
 N(0, 1): m = 2 1e-7..7e-7, 3 1e-6..5e-6, 4 7e-7..2e-6, 5 4e-6..1e-5, 6 5e-6..2e-5.
@@ -28,20 +28,22 @@ AHEAD = 2048  # bytes of weights fetched early
 LINES = 24 * 1024  # bytes of cells between the two halves of a transform
 NEAR = 512 * 1024  # bytes of transformed tiles that stay beside the weights in the second cache
 
-# What things take, in nanoseconds, fitted to times of 800 layers and options on a core with two
+# What things take, in nanoseconds, fitted to times of 1200 layers and options on a core with two
 # units of 512 bits at 3 GHz; only how they compare decides
-PRODUCT = {32: 0.187, 8: 0.4, 4: 1.5}  # a Vector times a number, added
-START = 45.0  # a place's products of one round, beside them
-INTO, BACK = 1.9, 0.5  # a Vector of a tile transformed, or transformed back
-FIRST, AGAIN = 0.042, 0.006  # a byte of weights: from memory, for each thread, and in each task
+PRODUCT = {32: 0.17, 8: 0.4, 4: 1.5}  # a Vector times a number, added
+START = 54.0  # a place's products of one round, beside them
+LONE = 180.0  # a call for one place, where groups of filters are multiplied together
+INTO = {1: {2: 2.4, 3: 3.8, 4: 4.5, 5: 7.0, 6: 8.5}, 2: {2: 2.3, 3: 2.4}}  # stride, m: a Vector of
+# a tile transformed, and back
+FIRST, AGAIN = 0.048, 0.0095  # a byte of weights: from memory, for each thread, and in each task
 FAR = 8 << 20  # bytes of weights that come from memory once more in each task but the first
-CACHE = 1 << 18  # bytes of the tiles of a task; what is more comes from the second cache, and five
-SPILLED, BEYOND = 0.006, 0.05  # times as much from beyond it: a byte, each time they are read
+CACHE = 1 << 18  # bytes of the tiles of a task that are near; what is more
+SPILLED = 0.014  # costs so much a byte, each time it is read
+WIDE = 0.155  # a byte beyond `NEAR` of a task's transformed tiles
+FOREIGN = 0.073  # a byte of tiles that other threads transform too
 BEYOND_CACHES = 4 << 20  # bytes of weights that are not in a cache when they are multiplied
-SLACK = 1.06  # times the least cost that a smaller m may have, for it keeps fewer weights
-FOREIGN = 0.008  # a byte of tiles that another thread transformed
-SHARED = 4 << 20  # bytes of such tiles that caches hold
-DIRECT = 1.2  # times as long as here a product takes in direct convolution
+SLACK = 1.02  # times the least cost that a smaller m may have, for it keeps fewer weights
+DIRECT = 1.3  # times as long as here a product takes in direct convolution
 
 
 def side(m, stride):
@@ -83,7 +85,7 @@ def pack(w, w_shape, packed, *, m, stride=1, turned=False):
 
 
 def conv2d(
-    x: Map, y: Map, packed, bias, *, m, mode, tiles, shares=1, stride=1, activation,
+    x: Map, y: Map, packed, bias, *, m, tiles, shares=1, stride=1, activation,
     residual: Map | None = None, residual_first=False, pool=False,
 ):  # fmt: skip
     """Return the rows that fill y with the activated convolution of x, whose border is 1 or wider.
@@ -91,7 +93,7 @@ def conv2d(
     stride    1 or 2
     packed    what `pack` makes of the weights
     bias      an aligned array (y.blocks * 16,) float32, or None
-    m, mode, tiles, shares  as `choose` and `candidates` give them: see there
+    m, tiles, shares  as `choose` and `candidates` give them: see there
     residual  a map of y's shape, added after the activation, or before it (``residual_first``);
               not with ``pool``
     pool      y, of half the size, gets the greatest of two by two of the result, whose rows and
@@ -114,6 +116,8 @@ def conv2d(
         held=registers >= 32 and activation in CHEAP,
     )  # fmt: skip
 
+    apart = shares > 1  # tiles are transformed before, into memory that threads share
+
     def row(steps, v, each, shares):
         args = (
             kernel("winograd", "transform_cells", m=m, stride=stride), main, last, restore, steps,
@@ -123,14 +127,14 @@ def conv2d(
             cut.v_block, cut.v_plane, cut.v_bytes, cut.out_plane, cut.group, cut.together, each,
             shares, reach, int(pool), lines, cut.h, cut.w, step, s,
         )  # fmt: skip
-        scratch = lines + cut.out_bytes + (0 if mode else cut.v_bytes)
-        shared = cut.blocks * cut.v_bytes if mode else 0
+        scratch = lines + cut.out_bytes + (0 if apart else cut.v_bytes)
+        shared = cut.blocks * cut.v_bytes if apart else 0
         return Row("winograd.tiles", args, cut.blocks * shares, scratch, shared)
 
     each = -(-cut.groups // shares)
-    if mode:
+    if apart:
         return [row(1, Shared(), 1, x.blocks), row(2, Shared(), each, -(-cut.groups // each))]
-    return [row(3, 0, each, -(-cut.groups // each))]
+    return [row(3, 0, each, 1)]
 
 
 class Cut:
@@ -180,7 +184,7 @@ def choose(x, filters, threads, strict=False, pool=False, stride=1, largest=6):
     x        shape (n, c, h, w)
     strict   keep to m = 2, which is no less exact than the direct sum
     largest  m that is allowed
-    returns  {"m", "mode", "tiles", "shares", "stride"}
+    returns  {"m", "tiles", "shares", "stride"}
     """
     costs = [
         (cost(x, filters, threads, **one), one)
@@ -195,8 +199,8 @@ def candidates(x, filters, threads, strict=False, pool=False, stride=1, largest=
     """Return the options of `conv2d` worth trying, as `choose` does.
 
     tiles    of a block; blocks that are multiplied in 1, 2, 4, .. rounds
-    mode, shares  0, 1: tasks are blocks; 0, threads: tasks are a block and a share of the filters;
-             1, threads: the same, with tiles transformed once, into memory of all
+    shares   1: tasks are blocks; threads: tasks are a block and a share of the filters, and tiles
+             are transformed before, into memory of all
     """
     found = []
     n, _, h, w = x
@@ -208,12 +212,10 @@ def candidates(x, filters, threads, strict=False, pool=False, stride=1, largest=
         for rounds in (1, 2, 4, 8):
             blocks = -(-total // (most * rounds))
             level = -(-blocks // threads) * threads
-            for count in (blocks, level):
-                tiles = -(-total // count)
-                found.append({"m": m, "mode": 0, "tiles": tiles, "shares": 1})
+            cuts = [(-(-total // count), 1) for count in (blocks, level)]
             if threads > 1:
-                tiles = -(-total // blocks)
-                found += [{"m": m, "mode": k, "tiles": tiles, "shares": threads} for k in (0, 1)]
+                cuts.append((-(-total // blocks), threads))
+            found += [{"m": m, "tiles": tiles, "shares": shares} for tiles, shares in cuts]
     return [
         one | {"stride": stride} for one in {tuple(one.values()): one for one in found}.values()
     ]
@@ -226,7 +228,7 @@ def direct_cost(x, filters, threads, *, stride):
     return products * PRODUCT[target.host().registers] * DIRECT / threads / 1000
 
 
-def cost(x, filters, threads, *, m, mode, tiles, shares, stride=1):
+def cost(x, filters, threads, *, m, tiles, shares, stride=1):
     """Return about how many microseconds `conv2d` takes.
 
     x        shape (n, c, h, w)
@@ -236,16 +238,14 @@ def cost(x, filters, threads, *, m, mode, tiles, shares, stride=1):
     mine = -(-cut.groups // shares) * cut.group  # blocks of filters of a task
     rounds, slots = cut.rounds * cut.places, cut.rounds * cut.cells * cut.places
     task = cut.depth * LANES * slots * mine * PRODUCT[registers]
-    task += rounds * (mine // cut.group) * START
-    task += cut.size * cut.places * (cut.depth / (shares if mode else 1) * INTO + mine * BACK)
+    task += mine // cut.group * (rounds * START + (cut.together > 1) * cut.places * LONE)
+    task += cut.size * cut.places * cut.depth / shares * INTO[stride][m]
+    task += max(0, cut.v_bytes - NEAR) / shares * WIDE
     weights = mine * cut.depth * LANES * CELL * cut.places
     passes = -(-mine // (cut.group * cut.together))
-    near = cut.v_bytes + cut.out_bytes
     task += weights * AGAIN
-    task += passes * (max(0, near - CACHE) * SPILLED + max(0, near - 5 * CACHE) * BEYOND)
-    task += mode * cut.v_bytes * FOREIGN
-    if mode and cut.blocks * cut.v_bytes > SHARED:
-        task += cut.v_bytes * BEYOND
+    task += passes * max(0, cut.v_bytes + cut.out_bytes - CACHE) * SPILLED
+    task += (shares > 1) * cut.v_bytes * FOREIGN
     tasks = -(-cut.blocks * shares // threads)  # of the busiest thread
     reads = weights * FIRST
     if weights > FAR:

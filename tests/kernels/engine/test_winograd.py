@@ -17,15 +17,15 @@ from tests.kernels.engine.spills import TARGETS, assembly, spills
 TOLERANCE = {2: 1e-6, 3: 1e-5, 4: 1e-5, 5: 3e-5, 6: 4e-5}
 reference = ops("reference")
 
-# n, c, f, h, w, mode, tiles, shares
+# n, c, f, h, w, tiles, shares
 SHAPES = [
-    (1, 16, 16, 12, 12, 0, 13, 1),
-    (1, 37, 50, 13, 13, 0, 7, 1),
-    (2, 20, 33, 9, 26, 0, 11, 1),
-    (3, 70, 48, 7, 5, 0, 9, 2),
-    (2, 33, 70, 10, 11, 1, 6, 3),
-    (1, 1, 1, 1, 1, 0, 13, 1),
-    (1, 5, 7, 2, 31, 1, 100, 2),
+    (1, 16, 16, 12, 12, 13, 1),
+    (1, 37, 50, 13, 13, 7, 1),
+    (2, 20, 33, 9, 26, 11, 1),
+    (3, 70, 48, 7, 5, 9, 2),
+    (2, 33, 70, 10, 11, 6, 3),
+    (1, 1, 1, 1, 1, 13, 1),
+    (1, 5, 7, 2, 31, 100, 2),
 ]
 
 
@@ -115,26 +115,26 @@ def test_weights_are_rounded_once(m, turned):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("m", TOLERANCE)
 def test_convolution(m, shape):
-    n, c, f, h, w_, mode, tiles, shares = shape
+    n, c, f, h, w_, tiles, shares = shape
     x, b = drawn((n, c, h, w_)), biases(f)
     w, packed = weights(f, c, m)
     source, result = blocked(n, c, h, w_, 1).put(x), blocked(n, f, h, w_, 1, fill=5)
-    how = {"m": m, "mode": mode, "tiles": tiles, "shares": shares, "activation": "leaky"}
+    how = {"m": m, "tiles": tiles, "shares": shares, "activation": "leaky"}
     execute(winograd.conv2d(source.map, result.map, packed, b, **how))
     source.check()
     result.check()
     near(result.get(), truth(x, w, b[:f], "leaky"), m)
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, (1, 16, 32, 53, 26, 0, 24, 1)])
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 16, 32, 53, 26, 24, 1)])
 @pytest.mark.parametrize("m", [2, 3, 4])
 def test_stride_of_two(m, shape):
-    n, c, f, h, w_, mode, tiles, shares = shape
+    n, c, f, h, w_, tiles, shares = shape
     x, b = drawn((n, c, h, w_)), biases(f)
     w, packed = weights(f, c, m, stride=2)
     want = truth(x, w, b[:f], "leaky", stride=2)
     source, result = blocked(n, c, h, w_, 1).put(x), blocked(*want.shape, 1, fill=5)
-    how = {"m": m, "mode": mode, "tiles": tiles, "shares": shares, "stride": 2}
+    how = {"m": m, "tiles": tiles, "shares": shares, "stride": 2}
     execute(winograd.conv2d(source.map, result.map, packed, b, **how, activation="leaky"))
     source.check()
     result.check()
@@ -147,7 +147,7 @@ def test_data_gradient(m):
     dy = drawn((n, f, h, w_))
     w, packed = weights(f, c, m, turned=True)
     source, result = blocked(n, f, h, w_, 1).put(dy), blocked(n, c, h, w_)
-    how = {"m": m, "mode": 0, "tiles": 10, "activation": "linear"}
+    how = {"m": m, "tiles": 10, "activation": "linear"}
     execute(winograd.conv2d(source.map, result.map, packed, None, **how))
     want = reference.conv2d_input_grad(
         dy.astype(float), w.astype(float), shape=(n, c, h, w_), stride=(1, 1), padding=1
@@ -164,7 +164,7 @@ def test_ranges_of_wider_maps(m):
     wide.range(16, 20).put(x)
     wide.array[:, 2, 1:-3, 2:-1, 4:] = 1e30
     into = result.range(48, 24)
-    how = {"m": m, "mode": 0, "tiles": 13, "activation": "linear"}
+    how = {"m": m, "tiles": 13, "activation": "linear"}
     execute(winograd.conv2d(wide.range(16, 20).map, into.map, packed, b, **how))
     result.check()
     near(into.get(), truth(x, w, b[:24]), m)
@@ -177,7 +177,7 @@ def test_pool(m, activation):
     x, b = drawn((2, 17, 14, 10)), biases(40)
     w, packed = weights(40, 17, m)
     source, result = blocked(2, 17, 14, 10, 1).put(x), blocked(2, 40, 7, 5, 1)
-    how = {"m": m, "mode": 0, "tiles": 5, "activation": activation, "pool": True}
+    how = {"m": m, "tiles": 5, "activation": activation, "pool": True}
     execute(winograd.conv2d(source.map, result.map, packed, b, **how))
     result.check()
     want = truth(x, w, b[:40], activation).reshape(2, 40, 7, 2, 5, 2).max((3, 5))
@@ -191,7 +191,7 @@ def test_residual(m, first):
     w, packed = weights(32, 16, m)
     source, result = blocked(1, 16, 11, 13, 1).put(x), blocked(1, 32, 11, 13, 1)
     other = blocked(1, 32, 11, 13, 3).put(add)
-    how = {"m": m, "mode": 1, "tiles": 6, "shares": 2, "activation": "mish"}
+    how = {"m": m, "tiles": 6, "shares": 2, "activation": "mish"}
     how |= {"residual": other.map, "residual_first": first}
     execute(winograd.conv2d(source.map, result.map, packed, b, **how))
     result.check()
@@ -204,9 +204,9 @@ def test_any_division_and_threads_give_the_same_bytes():
     x = drawn((2, 32, 13, 13))
     _, packed = weights(48, 32, 4)
     source, results = blocked(2, 32, 13, 13, 1).put(x), []
-    for mode, tiles, shares, threads in [(0, 32, 1, 1), (0, 7, 1, 2), (0, 13, 3, 3), (1, 13, 2, 2)]:
+    for tiles, shares, threads in [(32, 1, 1), (7, 1, 2), (13, 3, 3), (13, 2, 2)]:
         result = blocked(2, 48, 13, 13)
-        how = {"m": 4, "mode": mode, "tiles": tiles, "shares": shares, "activation": "swish"}
+        how = {"m": 4, "tiles": tiles, "shares": shares, "activation": "swish"}
         execute(winograd.conv2d(source.map, result.map, packed, None, **how), threads)
         results.append(result.get())
     for one in results[1:]:
