@@ -49,6 +49,11 @@ def tiles(
         for p in range(0, across * rows, CELL):
             code.prefetch(x, code.add(below, p), near=False)
 
+    def near(x):
+        """Bring a block of the tile into the first cache before all its lines are read at once."""
+        for p in range(0, across * rows, CELL):
+            code.prefetch(x, p)
+
     def tile(_, x, y, r):
         outs = [code.add(y, code.mul(y_plane, i)) for i in range(filters)]
         others = [code.add(r, code.mul(r_plane, i)) for i in range(filters)]
@@ -58,7 +63,7 @@ def tiles(
         start = [code.load(bias, i * CELL) for i in range(filters) for _ in range(cells * rows)]
         taken = sums(
             code, x, w, start, (blocks, size, size, steps), (x_plane, x_row, x_tap, w_block),
-            filters=filters, unroll=unroll, spots=spots, ahead=ahead,
+            filters=filters, unroll=unroll, spots=spots, ahead=ahead, near=None if taps else near,
             line=range(0, taps * tap, tap) if taps else (),
         )  # fmt: skip
         for i in range(filters):
@@ -79,7 +84,9 @@ def tiles(
     code.end()
 
 
-def sums(code, x, w, taken, counts, strides, *, filters, unroll, spots, line=(), ahead=None):
+def sums(
+    code, x, w, taken, counts, strides, *, filters, unroll, spots, line=(), ahead=None, near=None
+):
     """Add to Vectors what all channels and taps of a tile give; return them.
 
     taken    [block of filters][cell]
@@ -88,6 +95,7 @@ def sums(code, x, w, taken, counts, strides, *, filters, unroll, spots, line=(),
     spots    where each cell is from the first: bytes known when it runs, and bytes known now
     line     if x is planar, bytes from the first tap of a row to each; a block is one channel then
     ahead    called with x at the first tap of each row
+    near     called with x at the first tap of the next block
     """
     blocks, rows, cols, steps = counts
     x_plane, x_row, x_tap, w_block = strides
@@ -124,6 +132,8 @@ def sums(code, x, w, taken, counts, strides, *, filters, unroll, spots, line=(),
         return [code.add(x, x_row), w, *taken]
 
     def over_blocks(_, x, w, *taken):
+        if near:
+            near(code.add(x, x_plane))
         _, w, *taken = code.loop(rows, [x, w, *taken], over_rows)
         return [code.add(x, x_plane), w, *taken]
 

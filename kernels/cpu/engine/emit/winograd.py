@@ -222,6 +222,8 @@ def multiply(module, name, *, filters, cells, unroll, ahead, fetch):
         return [code.add(v, 4 * unroll), code.add(u, step), code.add(soon, fetch * CELL), *taken]
 
     def over_blocks(_, v, u, soon, *taken):
+        for p in range(cells):  # the next block's: all lines of this one are read at its first step
+            code.prefetch(v, code.add(v_block, p * CELL))
         _, u, soon, *taken = code.loop(LANES // unroll, [v, u, soon, *taken], over_channels)
         return [code.add(v, v_block), u, soon, *taken]
 
