@@ -49,7 +49,7 @@ def main() -> None:
     add("--batch", type=int, default=1, help="pictures at once; times are those of one picture")
     add("--precision", choices=("fp32", "bf16"), default="fp32")
     add("--rounds", type=int, default=9)
-    add("--seconds", type=float, default=0.3, help="that a turn lasts, about")
+    add("--seconds", type=float, default=0.5, help="that a turn lasts, about")
     add("--size", type=int, help="side of the input instead of the cfg's own")
     add("--weights", type=Path, help="a .weights file instead of drawn ones")
     add("--json", type=Path, metavar="FILE", help="write the figures there too")

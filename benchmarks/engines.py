@@ -5,8 +5,8 @@
 The folder holds the network (subject.py). Lines come in, one JSON object goes out for each, the
 first when the network is loaded: {"engine", "version", "precision", "load"}, or {"absent": why}.
 A line "outputs" writes FOLDER/ENGINE.npz, what feeds each head for x.npy; a number of seconds runs
-inferences for so long, two at least, and answers {"seconds": [...]}; before that, "warm" runs a few
-that do not count, and answers {"note"}; "end" answers {"peak": MB}.
+inferences for so long, two at least after one that does not count, and answers {"seconds": [...]};
+before that, "warm" runs a few that do not count, and answers {"note"}; "end" answers {"peak": MB}.
 
 Every engine is given its threads and its precision in so many words, float32 comes in and float32
 goes out, and only the inference is timed. After its turn an engine waits until its threads have
@@ -291,7 +291,11 @@ def timed(run: Callable[[], object]) -> float:
 
 
 def turn(run: Callable[[], object], seconds: float) -> list[float]:
-    """Return the times of inferences for about so many seconds, two at least; then come to rest."""
+    """Return the times of inferences for about so many seconds, two at least; then come to rest.
+
+    One runs before them that does not count: it finds the caches as another engine left them.
+    """
+    run()
     times: list[float] = []
     while len(times) < 2 or sum(times) < seconds:
         times.append(timed(run))
