@@ -170,8 +170,10 @@ def parts(detector: Detector, paths: list[str], x: np.ndarray) -> dict[str, floa
             detector.forward_all(x)
     with part("read and decode"):
         images = [read_image(path) for path in paths]
+    inputs = np.ones((len(images), *detector.network.image), np.float32)  # memory that is there
     with part("resize"):
-        inputs = [detector.prepare(image) for image in images]
+        for image, one in zip(images, inputs, strict=True):
+            detector.prepare(image, out=one)
     outputs = [detector.forward(one) for one in inputs]
     sizes = [(image.shape[1], image.shape[0]) for image in images]
     with part("boxes for map"):
