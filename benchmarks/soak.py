@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -16,7 +17,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,12 @@ def steps(cfg: Path, count: int) -> list[float]:
             gc.collect()
             found.append(resident())
     return found
+
+
+def apart(measure: Callable[..., list[float]], *given: object) -> list[float]:
+    """Return what `sizes` or `steps` measure in a process that has nothing else in its memory."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(measure, *given).result()
 
 
 def grown(memory: Sequence[float]) -> float:

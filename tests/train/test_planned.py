@@ -90,5 +90,5 @@ def test_reading_other_parameters_is_noticed(tmp_path, rng):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_steps(tmp_path):
-    memory = soak.steps(cfg(tmp_path), 400)
+    memory = soak.apart(soak.steps, cfg(tmp_path), 400)
     assert soak.grown(memory) <= soak.MOST
