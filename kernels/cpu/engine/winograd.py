@@ -33,8 +33,8 @@ NEAR = 512 * 1024  # bytes of transformed tiles that stay beside the weights in 
 PRODUCT = {32: 0.17, 8: 0.4, 4: 1.5}  # a Vector times a number, added
 START = 54.0  # a place's products of one round, beside them
 LONE = 180.0  # a call for one place, where groups of filters are multiplied together
-INTO = {1: {2: 2.4, 3: 3.8, 4: 4.5, 5: 7.0, 6: 8.5}, 2: {2: 2.3, 3: 2.4}}  # stride, m: a Vector of
-# a tile transformed, and back
+# A Vector of a tile transformed, and back, by stride and m
+INTO = {1: {2: 2.4, 3: 3.8, 4: 4.5, 5: 7.0, 6: 8.5}, 2: {2: 2.3, 3: 2.4}}
 FIRST, AGAIN = 0.048, 0.0095  # a byte of weights: from memory, for each thread, and in each task
 FAR = 8 << 20  # bytes of weights that come from memory once more in each task but the first
 CACHE = 1 << 18  # bytes of the tiles of a task that are near; what is more
