@@ -48,8 +48,9 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "cuda12": ["cupy-cuda12x>=13"],
-        "cuda13": ["cupy-cuda13x>=13"],
+        # NVRTC and its headers, not cupy's [ctk], which brings a gigabyte of cuBLAS and others
+        "cuda12": ["cupy-cuda12x>=14", "cuda-toolkit[cudart,nvrtc]==12.*"],
+        "cuda13": ["cupy-cuda13x>=14", "cuda-toolkit[cudart,nvrtc]==13.*"],
         "coco": ["pycocotools"],
         "test": [
             "hypothesis",

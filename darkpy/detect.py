@@ -128,14 +128,12 @@ class Detector:
         self._asked = again is None  # for the parameters, by others than a plan
         self.names = tuple(names)
         self.device = "cpu" if device == "auto" else device
-        if self.device not in ("cpu", "reference"):
-            raise DeviceError(f"device {device!r}: expected 'auto', 'cpu' or 'reference'")
+        self.ops: Any = kernels.ops(self.device)
         require(precision, strict)
         if precision != "fp32" and self.device != "cpu":
             raise DeviceError(f"precision {precision!r}: expected device 'cpu'; got {device!r}")
         self.precision = precision
         self.letter_box = network.options.letter_box
-        self.ops: Any = kernels.ops(self.device)
         self._tape = Tape(network, params, self.ops)
         if threads is not None and threads < 1:
             raise DeviceError(f"threads = {threads}: expected 1 or more, or None for all there are")

@@ -83,8 +83,11 @@ def test_devices(folder, image):
     one, two = cpu.detect(image, 0.1), reference.detect(image, 0.1)
     # sums in another order: float32 pixels of a picture of 80
     np.testing.assert_allclose(one.xyxy, two.xyxy, atol=1e-3)
-    with pytest.raises(DeviceError, match="'tpu'"):
-        darkpy.load(folder / "tiny.cfg", device="tpu")
+    for wrong in ("tpu", "cuda:x", "cuda:", 0, None):
+        with pytest.raises(DeviceError, match=f"device {wrong!r}: expected 'cpu' or 'reference'"):
+            darkpy.load(folder / "tiny.cfg", device=wrong)
+    with pytest.raises(DeviceError, match=r"device 'cuda:0': .*computes on the processor only"):
+        darkpy.load(folder / "tiny.cfg", device="cuda:0")
 
 
 def test_a_backbone_is_refused(folder):

@@ -99,5 +99,6 @@ def test_wheel_says_what_it_is_and_needs(wheel):
     assert (said["Name"], said["Version"]) == ("darkpy-yolo", darkpy.__version__)
     assert said["Requires-Python"] == ">=3.11"
     needed = {line.split(";")[0].strip() for line in said.get_all("Requires-Dist")}
-    assert {"numpy>=2", "tqdm", "cupy-cuda12x>=13"} <= needed
+    toolkits = {f"cuda-toolkit[cudart,nvrtc]=={major}.*" for major in (12, 13)}
+    assert {"numpy>=2", "tqdm", "cupy-cuda12x>=14", "cupy-cuda13x>=14"} | toolkits <= needed
     assert set(said.get_all("Provides-Extra")) == {"cuda12", "cuda13", "coco", "test"}

@@ -111,6 +111,7 @@ detector = Commands(
         "benchmark": ("benchmark", "benchmark", "Time networks, or their convolutions each way."),
         "quickstart": ("quickstart", "quickstart", "Train on drawn shapes: all of it in a minute."),
         "rerun": ("train", "rerun", "Repeat a training from its record."),
+        "doctor": ("doctor", "doctor", "Show what this machine has, and what is missing."),
         "partial": ("weights", "partial", "Keep the first layers of a .weights file."),
         "zoo": ("zoo", "zoo", "List and fetch networks with official weights."),
     },

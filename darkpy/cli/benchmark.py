@@ -105,8 +105,8 @@ def kernels(
     F2 to F6 are Winograd's, with outputs of so many cells a side, each in the form that should be
     fastest. They take turns, each layer by itself.
     """
-    from ..plan.show import aligned
     from ..plan.whole import machine, most
+    from ..tables import aligned
 
     count = threads or most()
     about = machine(count)

@@ -67,8 +67,11 @@ def flag(name: str, *more: str, **settings: Any) -> Callable[[Any], Any]:
 
 
 def _on_cpu(ctx: click.Context, option: click.Parameter, value: int | None) -> int | None:
+    """Let darknet's command lines run: what was asked for on a GPU is done by the processor."""
     if value is not None and value >= 0:
-        click.echo(f"warning: -i {value}: this version runs on the CPU", err=True)
+        from ..cuda import refusal
+
+        click.echo(f"warning: -i {value}: {refusal(f'cuda:{value}')}", err=True)
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -38,11 +39,14 @@ SLOW_LOADING = 0.1  # seconds a step may wait for its pictures, as in darknet
 
 
 def _no_gpu(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
-    numbers = (value or "").split(",")
-    if any(one.strip() not in ("", "-1") for one in numbers):
-        raise DeviceError(
-            f"{option.opts[0]} {value}: this version trains on the CPU; leave the flag out"
-        )
+    numbers = [one.strip() for one in (value or "").split(",")]
+    asked = [one for one in numbers if one not in ("", "-1")]
+    if asked and not re.fullmatch("[0-9]{1,4}", asked[0]):
+        raise DeviceError(f"{option.opts[0]} {value}: expected numbers of GPUs such as 0,1, or -1")
+    if asked:
+        from ..cuda import refusal
+
+        raise DeviceError(f"{option.opts[0]} {value}: {refusal(f'cuda:{asked[0]}')}")
 
 
 @click.command(cls=Command)

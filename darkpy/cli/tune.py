@@ -65,7 +65,7 @@ def tune(
 
 
 def _table(found: Result) -> str:
-    from ..plan.show import aligned
+    from ..tables import aligned
 
     head = ("convolution", "times", "estimated", "ms", "fastest", "ms", "gain")
     return aligned([head, *map(_words, found.layers)], "<><><>>")

@@ -26,7 +26,7 @@ def ops(device: str) -> SimpleNamespace:
 
     device   "cpu"; "reference" for the array code alone, which is the truth in tests
     returns  a namespace with every op by name, and ``device``
-    raises   DeviceError if there is no such device here
+    raises   DeviceError if there is no such device here, with what is missing
 
     A device's own kernel is imported, and Numba with it, when it is first asked for.
     """
@@ -54,7 +54,9 @@ class Overlaid(SimpleNamespace):
         return op
 
 
-def _refusal(device: str) -> str:
-    if re.fullmatch(r"cuda(:\d+)?", device):
-        return f"device {device!r}: this version has no CUDA kernels yet; use 'cpu'"
-    return f"device {device!r}: expected 'cpu'"
+def _refusal(device: object) -> str:
+    if isinstance(device, str) and re.fullmatch(r"cuda(:[0-9]{1,4})?", device):
+        from ..cuda import refusal
+
+        return refusal(device)
+    return f"device {device!r}: expected 'cpu' or 'reference'"

@@ -26,12 +26,17 @@ def require(precision: str, strict: bool = False) -> None:
     if precision != "fp32" and strict:
         raise DeviceError(f"precision {precision!r}: strict arithmetic takes precision 'fp32'")
     if precision == "bf16" and bf16.available() is None:
-        host = target.host()
-        has = [name for name in VECTORS if f"+{name}" in host.features.split(",")]
         raise DeviceError(
-            f"precision 'bf16': expected a processor with AVX512-BF16; this one, {host.cpu}, has "
-            f"{', '.join(has) or 'no vector instructions that are known'}; use precision 'fp32'"
+            "precision 'bf16': expected a processor with AVX512-BF16; this one, "
+            f"{target.host().cpu}, has {vectors()}; use precision 'fp32'"
         )
+
+
+def vectors() -> str:
+    """Return what vector instructions this processor has, as words."""
+    features = target.host().features.split(",")
+    has = [name for name in VECTORS if f"+{name}" in features]
+    return ", ".join(has) or "no vector instructions that are known"
 
 
 def bf16_passes(passes: Sequence[Pass]) -> list[Pass]:

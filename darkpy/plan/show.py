@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..tables import aligned
 from . import convolve
 from .plan import Plan, Step
 
@@ -93,18 +94,4 @@ def _words(one: Line, peak: float) -> tuple[str, ...]:
         *(one.node, one.kind, one.how, shape, one.layout),
         *(f"{one.mflop:.1f}" if one.mflop else "", f"{one.bytes / 1e6:.2f}", time),
         "" if share is None else f"{share:.0%}",
-    )
-
-
-def aligned(rows: Sequence[Sequence[str]], sides: str) -> str:
-    """Return rows of words in columns, each as wide as its widest word.
-
-    sides  "<" for a column whose words begin below each other, ">" for one where they end so
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            f"{word:{side}{width}}" for word, side, width in zip(row, sides, widths, strict=True)
-        ).rstrip()
-        for row in rows
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..detect import PLAN_FROM
-from ..errors import DeviceError, TrainingError
+from ..errors import TrainingError
 from ..kernels.common.geometry import ROLLING_MOMENTUM
 from ..kernels.cpu.threads import divide, run
 from ..loss import LOSSES, HeadLoss, Moment, Rejection, Truths
@@ -74,8 +74,6 @@ class Trainer:
         self.seed = seed
         self.params = self._start(weights)
         self.device = "cpu" if device == "auto" else device
-        if self.device not in ("cpu", "reference"):
-            raise DeviceError(f"device {device!r}: expected 'auto', 'cpu' or 'reference'")
         self.ops: Any = kernels.ops(self.device)
         self.losing = tuple(node for node in self.network.nodes if _loses(node))
         if not self.losing:

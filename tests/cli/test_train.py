@@ -239,8 +239,9 @@ WRONG = {
     "backup in a file": (data(f"{PLAIN}backup=0.png/x\n"), (), "0.png/x: cannot be made"),
     "max_batches": (nothing, ("--set", "net.max_batches=0"), "max_batches=0: expected how many"),
     "batch 1": (nothing, ("--set", "net.batch=1", "--set", "net.subdivisions=1"), "one picture"),
-    "gpu": (nothing, ("-i", "0"), "-i 0: this version trains on the CPU"),
-    "gpus": (nothing, ("-gpus", "0,1"), "-gpus 0,1: this version trains on the CPU"),
+    "gpu": (nothing, ("-i", "0"), "-i 0: device 'cuda:0': "),
+    "gpus": (nothing, ("-gpus", "1,2"), "-gpus 1,2: device 'cuda:1': "),
+    "gpus of no number": (nothing, ("-gpus", "x"), "-gpus x: expected numbers of GPUs such as 0,1"),
     "set section": (nothing, ("--set", "nte.batch=8"), "has no [nte]; did you mean 'net'?"),
     "set key": (nothing, ("--set", "net.bacth=8"), "set [net] unknown key 'bacth'; did you mean"),
     "set value": (

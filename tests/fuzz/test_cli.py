@@ -189,6 +189,7 @@ def test_every_argument_takes_any_file(share, darkpy, tried):
         ("partial",): ["tiny.cfg", "tiny.weights", "out", "2"],
         ("plan",): ["tiny.cfg", "tiny.weights"],
         ("benchmark", "network"): ["tiny.cfg", "tiny.weights"],
+        ("doctor",): ["--json"],
         ("zoo", "get"): ["yolov4"],
         ("zoo", "list"): [],
     }

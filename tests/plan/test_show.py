@@ -30,12 +30,6 @@ def test_the_total_is_the_sum(plan):
     assert every.share(100.0) == pytest.approx(every.mflop / every.milliseconds / 100)
 
 
-def test_columns_end_and_begin_below_each_other():
-    rows = [("a", "1"), ("bcd", "22")]
-    assert show.aligned(rows, "<>") == "a     1\nbcd  22"
-    assert show.aligned(rows, "><") == "  a  1\nbcd  22"
-
-
 def test_a_table_has_every_step_and_the_total(plan):
     head, *steps, last = show.table(show.lines(plan, runs=1), 100.0).splitlines()
     assert head.split()[:3] == ["layer", "op", "how"] and head.endswith("of peak")

@@ -319,6 +319,8 @@ def test_a_network_without_a_loss(tmp_path):
 def test_an_unknown_device(tmp_path):
     with pytest.raises(DeviceError, match="'tpu'"):
         Trainer(cfg(tmp_path), device="tpu")
+    with pytest.raises(DeviceError, match=r"device 'cuda': .*computes on the processor only"):
+        Trainer(cfg(tmp_path), device="cuda")
 
 
 def test_rolling_averages_of_drawn_layers_begin_with_the_first_mini_batch(tmp_path, images):
