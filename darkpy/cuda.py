@@ -7,6 +7,7 @@ and nothing is computed: darkpy has no CUDA kernels yet.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ LIBRARIES = {
     "win32": ("nvcuda.dll",),
 }
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
-NOBODY = "it finds no NVIDIA GPU"
+NOBODY = "no GPU"
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 WHEELS = (  # of CuPy: name -> the CUDA it is built for, None where the name does not tell
     ("cupy", None),
@@ -169,8 +170,13 @@ def _of_driver(found: Driver) -> Finding:
         missing = f"there is no NVIDIA driver ({names[0]}); where there is a GPU, {DRIVERS} has one"
         return Finding(what, "none", missing)
     value = f"for CUDA {_text(found.version)}" if any(found.version) else "there"
+    if found.error == NOBODY:
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+        cause = "" if hidden is None else f": is it hidden by CUDA_VISIBLE_DEVICES={hidden}?"
+        return Finding(what, value, f"the NVIDIA driver finds no GPU{cause}")
     if found.error:
-        return Finding(what, value, f"the NVIDIA driver does not work: {found.error}")
+        mend = f"start the machine anew, or install a driver from {DRIVERS}"
+        return Finding(what, value, f"the NVIDIA driver does not work ({found.error}): {mend}")
     if found.version < LEAST_DRIVER:
         missing = (
             f"the NVIDIA driver serves CUDA {_text(found.version)}: expected "

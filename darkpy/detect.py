@@ -51,7 +51,8 @@ def load(
     cfg      a darknet .cfg
     weights  a darknet .weights of all its layers; None draws random ones (seed 0)
     names    a .names file or a sequence of class names; None numbers the classes
-    device   "auto" or "cpu"; "reference" runs the plain array code that defines each kernel
+    device   "auto" or "cpu"; "reference" runs the plain array code that defines each kernel; there
+             is no "cuda" yet, and who asks for it is told so, and what else is missing
     strict   make errors of warnings about the .cfg, as of a key that is not known; and compute by
              no algorithm that is less exact than direct sums in float32 (see docs/engine.md)
     threads  that share the work on one picture; None takes what the process may use

@@ -17,13 +17,13 @@ MACHINES = {  # what -> the machine, what is told first, and how many sentences 
     "no CUDA at all": ({"platform": "darwin"}, "there is no CUDA for darwin", 1),
     "no GPU": (
         {"version": (13, 0), "init": 100},
-        "the NVIDIA driver does not work: it finds no NVIDIA GPU",
+        "the NVIDIA driver finds no GPU",
         1,
     ),
-    "no GPU, found late": ({"version": (13, 0)}, "it finds no NVIDIA GPU", 1),
+    "no GPU, found late": ({"version": (13, 0)}, "the NVIDIA driver finds no GPU", 1),
     "driver out of order": (
         {"version": (13, 0), "cards": (H200,), "init": 999},
-        "does not work: cuInit says CUDA_ERROR_UNKNOWN (999)",
+        "does not work (cuInit says CUDA_ERROR_UNKNOWN (999)): start the machine anew, or install",
         1,
     ),
     "error without a name": ({"version": (13, 0), "init": 4711}, "cuInit says error (4711)", 1),
@@ -165,6 +165,12 @@ def test_a_gpu_that_is_too_old_does_not_spoil_the_other(monkeypatch):
 def test_a_number_beyond_the_gpus(monkeypatch):
     pretend(monkeypatch, **ALL)
     assert "device 'cuda:7': there is no GPU 7: expected less than 1; " in cuda.refusal("cuda:7")
+
+
+def test_gpus_that_are_hidden(monkeypatch):
+    pretend(monkeypatch, version=(13, 0), init=100)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert "finds no GPU: is it hidden by CUDA_VISIBLE_DEVICES=-1?" in cuda.refusal("cuda")
 
 
 def test_a_library_that_is_no_driver(monkeypatch):
