@@ -1,0 +1,1 @@
+"""CUDA sources; what they need of a device's own instructions is in common.cuh."""

@@ -1,0 +1,145 @@
+// What kernels need of a device's own instructions: matrix products, loads of their operands,
+// asynchronous copies, accesses of 16 bytes. All inline assembly of the project is here, and all that
+// depends on the architecture: kernels have neither.
+//
+// nvcc and NVRTC compile what follows for sm_75 and later; where a device lacks an instruction, others
+// that it has stand in. On the CPU the same names are functions of tests/hostcuda (HOSTCUDA).
+#pragma once
+
+#ifdef HOSTCUDA
+#define DEVICE inline
+#else
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#define DEVICE __device__ __forceinline__
+
+typedef unsigned int uint32_t;
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#define DARKPY_AMPERE 1  // m16n8k16, bf16, tf32 and cp.async
+#endif
+
+DEVICE unsigned shared_address(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
+
+// d += a b for a warp: a is 16 x 16 by rows, b 16 x 8 by columns, d 16 x 8, each spread over the lanes
+// as the PTX ISA says for mma.m16n8k16.
+DEVICE void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#ifdef DARKPY_AMPERE
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else  // two halves of 8 along k
+#pragma unroll
+  for (int half_k = 0; half_k < 2; half_k++) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};\n"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[2 * half_k]), "r"(a[2 * half_k + 1]), "r"(b[half_k]));
+  }
+#endif
+}
+
+// For operands that a device has no product for: two lanes' worth at a time, by shuffles and FMA.
+// A fragment's row is held by four lanes, a column of b by the same four of another group.
+template <int per_register, class Decode>
+DEVICE void mma_by_shuffles(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                            Decode decode) {
+  int lane = threadIdx.x & 31, group = lane >> 2, within = lane & 3;
+#pragma unroll
+  for (int from = 0; from < 4; from++) {
+#pragma unroll
+    for (int part = 0; part < 2; part++) {  // which half of k
+      uint32_t above = __shfl_sync(~0u, a[2 * part], group * 4 + from);
+      uint32_t below = __shfl_sync(~0u, a[2 * part + 1], group * 4 + from);
+#pragma unroll
+      for (int column = 0; column < 2; column++) {
+        uint32_t right = __shfl_sync(~0u, b[part], (within * 2 + column) * 4 + from);
+#pragma unroll
+        for (int i = 0; i < per_register; i++) {
+          d[column] += decode(above, i) * decode(right, i);
+          d[2 + column] += decode(below, i) * decode(right, i);
+        }
+      }
+    }
+  }
+}
+
+// As mma_f16, of bfloat16.
+DEVICE void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#ifdef DARKPY_AMPERE
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  mma_by_shuffles<2>(d, a, b,
+                     [](uint32_t v, int i) { return __uint_as_float(v >> 16 * i << 16); });
+#endif
+}
+
+// As mma_f16, of tf32 (a float32 of which 10 bits of the fraction count), with a depth of 8.
+DEVICE void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#ifdef DARKPY_AMPERE
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  mma_by_shuffles<1>(d, a, b, [](uint32_t v, int) { return __uint_as_float(v & ~0x1FFFu); });
+#endif
+}
+
+// Load four 8 x 8 matrices of 16 bits from shared memory: lane l gives the address of row l % 8 of
+// matrix l / 8, a multiple of 16 bytes, and gets columns 2 (l % 4) and the next of row l / 4 of each.
+DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+// The same of the matrices transposed: rows 2 (l % 4) and the next of column l / 4.
+DEVICE void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];\n"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+// Accesses of 16 bytes, at multiples of 16.
+DEVICE uint4 load16(const void* address) { return *(const uint4*)address; }
+DEVICE void store16(void* address, uint4 value) { *(uint4*)address = value; }
+
+// Begin to copy 16 bytes from global to shared memory, or to fill them with zeros if not `inside`;
+// both are multiples of 16. Those since the last commit are a group.
+DEVICE void cp_async16(void* shared, const void* global, bool inside) {
+#ifdef DARKPY_AMPERE
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(shared)),
+               "l"(global), "r"(inside ? 16 : 0)
+               : "memory");
+#else
+  store16(shared, inside ? load16(global) : make_uint4(0, 0, 0, 0));
+#endif
+}
+
+DEVICE void cp_async_commit() {
+#ifdef DARKPY_AMPERE
+  asm volatile("cp.async.commit_group;\n" ::: "memory");
+#endif
+}
+
+// Wait until at most `groups_left` of this thread's groups, the latest, are under way. Other threads
+// see what was copied after a barrier.
+template <int groups_left>
+DEVICE void cp_async_wait() {
+#ifdef DARKPY_AMPERE
+  asm volatile("cp.async.wait_group %0;\n" ::"n"(groups_left) : "memory");
+#endif
+}
+#endif  // HOSTCUDA

@@ -1,0 +1,92 @@
+// All that is known of a launch: its threads, warps and the block that runs.
+#pragma once
+#include <stddef.h>
+
+#include <vector>
+
+#include "../shim/hostcuda.h"
+#include "fibers.h"
+
+extern thread_local unsigned char smem[];  // dynamic shared memory; launch.h defines it
+
+namespace hostcuda {
+constexpr int max_threads = 1024, lanes = 32;
+constexpr size_t max_shared_bytes = 227 << 10;  // of Hopper, the largest there is
+
+enum Order { forward, reverse, shuffled };
+
+// An asynchronous copy that has been issued and not yet waited for.
+struct Copy {
+  void* to;
+  const void* from;  // null: zeros
+  const void* caller;
+};
+
+struct Thread {
+  Fiber fiber;
+  uint3 index;
+  int number, lane, warp;
+  bool done;
+  const char* waits_in;  // the operation it waits in, or null
+  alignas(16) unsigned char operand[48], result[32];  // of a collective operation
+  std::vector<Copy> issued;
+  std::vector<std::vector<Copy>> groups;
+};
+
+// An operation of the lanes in `mask`, of which those in `arrived` wait.
+struct Collective {
+  const char* name;
+  unsigned mask, arrived;
+};
+
+struct Warp {
+  std::vector<Collective> open;
+  unsigned epoch;  // grows with every __syncwarp of the whole warp, which orders its accesses
+};
+
+struct Buffer {
+  uintptr_t begin, end;
+  const char* name;
+};
+
+// As hostcuda/module.py fills it in.
+struct Request {
+  unsigned grid[3], block[3];
+  uint64_t shared_bytes, seed;
+  int order, eager, check, buffers;
+  const Buffer* buffer;      // arrays of the launch, then shared variables relative to the segment
+  int shared_variables;
+  const Buffer* shared_variable;
+};
+
+struct State {
+  const Request* request;
+  const Kernel* kernel;
+  void** arguments;
+  uint64_t random;
+
+  uint3 grid, block, block_index;
+  int block_number, threads, alive, at_barrier;
+  unsigned epoch;  // grows with every __syncthreads
+  int votes[2];
+  uintptr_t shared_begin, shared_end;  // the module's thread-local segment
+
+  Thread thread[max_threads];
+  Warp warp[max_threads / lanes];
+  Fiber main;
+  char* stacks;
+
+  bool failed;
+  char message[1024];
+  const void* caller;  // the instruction that failed, or null
+};
+inline State state;
+inline Thread* self;  // the thread that runs, or null
+
+// End the launch with a message; the second says which instruction of the kernel is to blame.
+[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
+[[noreturn]] void fail_at(const void* caller, const char* format, ...)
+    __attribute__((format(printf, 2, 3)));
+}  // namespace hostcuda
+
+#define HOSTCUDA_CALLER __builtin_return_address(0)

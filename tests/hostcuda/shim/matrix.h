@@ -1,0 +1,9 @@
+// Tensor cores: the host's half of kernels/cuda/common.cuh, which says what each function does.
+#pragma once
+#include "language.h"
+
+void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+void ldmatrix_x4(uint32_t (&r)[4], const void* row);
+void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row);
