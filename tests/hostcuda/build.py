@@ -60,7 +60,8 @@ def digest(*parts: object) -> str:
 
 def run(command: list[object]) -> None:
     """Run the compiler; raise BuildError with what it said."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    words, environment = [str(part) for part in command], {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise BuildError(done.stderr.strip())
 

@@ -23,9 +23,9 @@ def source(name: str) -> str:
 def kernel(
     code: str,
     name: str,
-    settings: Settings = Settings(),
+    settings: Settings,
     *,
-    template: bool = False,  # noqa: B008
+    template: bool = False,
 ) -> Kernel:
     """Return a kernel of a source; a template's name is an expression."""
     names = (name,) if template else ()
@@ -108,9 +108,13 @@ class Case:
     run: Callable[[Kernel], None]
     template: bool = False
 
+    @property
+    def kernel_text(self) -> str:
+        return source(self.file)
+
     def kernel(self, settings: Settings, code: str | None = None) -> Kernel:
         """Return the kernel, of the file or of another text."""
-        return kernel(code or source(self.file), self.name, settings, template=self.template)
+        return kernel(code or self.kernel_text, self.name, settings, template=self.template)
 
 
 CASES = {

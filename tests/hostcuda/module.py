@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,7 @@ class _Request(ctypes.Structure):
         ("buffer", ctypes.POINTER(_Buffer)),
         ("shared_variables", ctypes.c_int),
         ("shared_variable", ctypes.POINTER(_Buffer)),
+        ("stacks", ctypes.c_void_p),
     )
 
 
@@ -85,12 +87,29 @@ def _buffers(rows: Sequence[tuple[int, int, str]]) -> Any:
 
 def _load(library) -> ctypes.CDLL:
     lib = ctypes.CDLL(str(library))
+    lib.hostcuda_map_stacks.restype = ctypes.c_void_p
     lib.hostcuda_find.restype = ctypes.c_void_p
     lib.hostcuda_find.argtypes = [ctypes.c_char_p]
     lib.hostcuda_parameters.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
     lib.hostcuda_launch.restype = ctypes.c_char_p
     lib.hostcuda_launch.argtypes = [ctypes.c_void_p] * 4
     return lib
+
+
+@cache
+def _mapped() -> list[int]:
+    """Return a list for the address of the stacks, which the first launch of the process maps."""
+    return []
+
+
+def _stacks(entries: ctypes.CDLL) -> int:
+    """Return the address of the stacks that all modules use, one after another."""
+    if not _mapped():
+        address = entries.hostcuda_map_stacks()
+        if address is None:
+            raise MemoryError("no memory for the stacks of 1024 threads (128 MiB of addresses)")
+        _mapped().append(address)
+    return _mapped()[0]
 
 
 class RawModule:
@@ -104,7 +123,7 @@ class RawModule:
         code: str,
         options: Sequence[str] = (),
         name_expressions: Sequence[str] = (),
-        settings: Settings = Settings(),  # noqa: B008 (frozen)
+        settings: Settings = Settings(),
     ):
         wanted = tuple(option for option in options if not option.startswith(IGNORED))
         for option in wanted:
@@ -118,7 +137,9 @@ class RawModule:
         """Return a kernel by its name, or by the expression it was asked for with."""
         handle = self.entries.hostcuda_find(name.encode())
         if handle is None:
-            raise KeyError(f'no kernel {name!r}: it is neither extern "C" nor in name_expressions')
+            raise LookupError(
+                f'no kernel {name!r}: it is neither extern "C" nor in name_expressions'
+            )
         return Kernel(self, handle, name)
 
 
@@ -166,6 +187,7 @@ class Kernel:
             buffer=_buffers(arrays),
             shared_variables=len(variables),
             shared_variable=_buffers(variables),
+            stacks=_stacks(self.module.entries),
         )
 
     def _refuse_sizes(self, grid, block, shared_mem: int) -> None:

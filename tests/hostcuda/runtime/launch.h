@@ -88,7 +88,7 @@ inline void begin_launch(const Kernel* kernel, const Request* request, void** ar
   state.failed = false;
   state.message[0] = 0;
   state.caller = nullptr;
-  if (!state.stacks) state.stacks = map_stacks(max_threads);
+  state.stacks = (char*)request->stacks;
   smem[0] = 0;  // the thread-local segment is made at its first use
   find_segments();
   if (request->check) begin_checks();
@@ -96,6 +96,9 @@ inline void begin_launch(const Kernel* kernel, const Request* request, void** ar
 }  // namespace hostcuda
 
 #define HOSTCUDA_ENTRY extern "C" __attribute__((visibility("default")))
+
+// Map the stacks of all threads, once for all modules of a process; null if there is no memory.
+HOSTCUDA_ENTRY void* hostcuda_map_stacks() { return hostcuda::map_stacks(hostcuda::max_threads); }
 
 HOSTCUDA_ENTRY const hostcuda::Kernel* hostcuda_find(const char* name) {
   const hostcuda::Kernel* kernel = hostcuda::first_kernel;

@@ -116,10 +116,17 @@ uint3 block_index() { return state.block_index; }
 uint3 block_size() { return state.block; }
 uint3 grid_size() { return state.grid; }
 
+inline bool has_copies_in_flight(const Thread& t) {
+  for (const auto& group : t.groups) {
+    if (!group.empty()) return true;
+  }
+  return !t.issued.empty();
+}
+
 // What every fiber executes.
 inline void thread_main() {
   state.kernel->call(state.arguments);
-  if (!self->issued.empty() || !self->groups.empty()) {
+  if (has_copies_in_flight(*self)) {
     fail("returned with asynchronous copies in flight; cp_async_wait<0>() is missing");
   }
   self->done = true;

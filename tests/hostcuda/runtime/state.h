@@ -54,9 +54,10 @@ struct Request {
   unsigned grid[3], block[3];
   uint64_t shared_bytes, seed;
   int order, eager, check, buffers;
-  const Buffer* buffer;      // arrays of the launch, then shared variables relative to the segment
-  int shared_variables;
+  const Buffer* buffer;  // arrays of the launch
+  int shared_variables;  // in bytes of the thread-local segment
   const Buffer* shared_variable;
+  void* stacks;
 };
 
 struct State {

@@ -11,13 +11,13 @@ inline unsigned lanes_present(int warp) {
   return count == lanes ? ~0u : (1u << count) - 1;
 }
 
-// Find the operation that other lanes wait in, or begin one.
+// Find the operation that other lanes of the same mask wait in, or begin one. Some lanes of those may
+// go on among themselves first, with a smaller mask.
 inline Collective& join(Warp& warp, const char* name, unsigned mask) {
   for (Collective& open : warp.open) {
-    if (!(open.mask & mask)) continue;
-    if (open.mask == mask && !strcmp(open.name, name)) return open;
-    fail("%s (mask %08x): lanes of the warp diverged, others wait in %s (mask %08x)", name, mask,
-         open.name, open.mask);
+    if (open.mask != mask) continue;
+    if (!strcmp(open.name, name)) return open;
+    fail("%s (mask %08x): lanes of the warp diverged, others wait in %s", name, mask, open.name);
   }
   warp.open.push_back({name, mask, 0});
   return warp.open.back();
