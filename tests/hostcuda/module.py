@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .build import build
+from .statistics import Traffic, by_line
 from .symbols import line_of, shared_variables
 
 ORDERS = ("forward", "reverse", "random")
@@ -28,16 +29,20 @@ class Settings:
     seed   of the random order
     eager  asynchronous copies are done when issued, not when they are waited for
     check  every access is checked: bounds, alignment, initialisation, races
+    statistics  the cost of accesses is counted; only together with check
     """
 
     order: str = "forward"
     seed: int = 0
     eager: bool = False
     check: bool = False
+    statistics: bool = False
 
     def __post_init__(self):
         if self.order not in ORDERS:
             raise ValueError(f"order {self.order!r}: expected one of {', '.join(ORDERS)}")
+        if self.statistics and not self.check:
+            raise ValueError("statistics=True: expected check=True with it")
 
 
 class _Parameter(ctypes.Structure):
@@ -73,6 +78,7 @@ class _Request(ctypes.Structure):
         ("order", ctypes.c_int),
         ("eager", ctypes.c_int),
         ("check", ctypes.c_int),
+        ("statistics", ctypes.c_int),
         ("buffers", ctypes.c_int),
         ("buffer", ctypes.POINTER(_Buffer)),
         ("shared_variables", ctypes.c_int),
@@ -93,6 +99,7 @@ def _load(library) -> ctypes.CDLL:
     lib.hostcuda_parameters.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
     lib.hostcuda_launch.restype = ctypes.c_char_p
     lib.hostcuda_launch.argtypes = [ctypes.c_void_p] * 4
+    lib.hostcuda_traffic.argtypes = [ctypes.c_void_p]
     return lib
 
 
@@ -170,6 +177,10 @@ class Kernel:
                 packed.append(_number(where, parameter, value))
         self._launch(self._request(grid, block, shared_mem, arrays), packed)
 
+    def traffic(self) -> list[Traffic]:
+        """Return what the accesses of the last launch cost, by line; ``statistics`` must be on."""
+        return by_line(self.module.entries, self.module.library, self.module.code)
+
     def _request(self, grid, block, shared_mem: int, arrays) -> _Request:
         settings = self.module.settings
         grid, block = (_triple(self.name, *size) for size in (("grid", grid), ("block", block)))
@@ -183,6 +194,7 @@ class Kernel:
             order=ORDERS.index(settings.order),
             eager=settings.eager,
             check=settings.check,
+            statistics=settings.statistics,
             buffers=len(arrays),
             buffer=_buffers(arrays),
             shared_variables=len(variables),

@@ -4,15 +4,10 @@
 #include <link.h>
 
 #include "state.h"
+#include "statistics.h"
 
 namespace hostcuda {
 enum class Access { read, write, atomic };
-
-struct Segment {
-  uintptr_t begin, end;
-  bool contains(uintptr_t address) const { return address >= begin && address < end; }
-};
-inline Segment image;  // the module itself: constants, and this runtime
 
 // Which threads have read a byte since it was written.
 enum Readers : uint8_t { no_thread, one_thread, one_warp, one_block, several_blocks };
@@ -212,6 +207,9 @@ inline void check_access(const void* address, size_t bytes, Access access, const
   }
   Cell* cells = &shadow->cells[a - shadow->begin];
   for (size_t i = 0; i < bytes; i++) check_byte(*shadow, cells[i], access, caller);
+  if (state.request->statistics) {
+    log_access(a, bytes, shadow->is_shared, access != Access::read, caller);
+  }
 }
 
 // Say that an asynchronous copy has begun or ended to write 16 bytes.

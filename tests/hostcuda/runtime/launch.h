@@ -73,6 +73,7 @@ inline void run_grid() {
     poison_shared_memory();
     if (state.request->check) begin_block();
     if (!run_block()) return;
+    if (state.request->statistics) end_block_statistics();
   }
 }
 
@@ -92,6 +93,7 @@ inline void begin_launch(const Kernel* kernel, const Request* request, void** ar
   smem[0] = 0;  // the thread-local segment is made at its first use
   find_segments();
   if (request->check) begin_checks();
+  if (request->statistics) begin_statistics();
 }
 }  // namespace hostcuda
 
@@ -129,4 +131,12 @@ HOSTCUDA_ENTRY const char* hostcuda_launch(const hostcuda::Kernel* kernel,
   self = nullptr;
   *offset = state.caller ? (uintptr_t)state.caller - 1 - image.begin : 0;
   return state.failed ? state.message : nullptr;
+}
+
+// Write what the instructions of the last launch cost and return their number; null only counts.
+HOSTCUDA_ENTRY int hostcuda_traffic(hostcuda::Traffic* to) {
+  if (to) {
+    for (const auto& [instruction, cost] : hostcuda::traffic) *to++ = cost;
+  }
+  return hostcuda::traffic.size();
 }

@@ -8,4 +8,5 @@
 #include "launch.h"
 #include "matrix.h"
 #include "schedule.h"
+#include "statistics.h"
 #include "warp.h"

@@ -44,6 +44,12 @@ struct Warp {
   unsigned epoch;  // grows with every __syncwarp of the whole warp, which orders its accesses
 };
 
+struct Segment {
+  uintptr_t begin, end;
+  bool contains(uintptr_t address) const { return address >= begin && address < end; }
+};
+inline Segment image;  // the module itself: constants, and this runtime
+
 struct Buffer {
   uintptr_t begin, end;
   const char* name;
@@ -53,7 +59,7 @@ struct Buffer {
 struct Request {
   unsigned grid[3], block[3];
   uint64_t shared_bytes, seed;
-  int order, eager, check, buffers;
+  int order, eager, check, statistics, buffers;
   const Buffer* buffer;  // arrays of the launch
   int shared_variables;  // in bytes of the thread-local segment
   const Buffer* shared_variable;
