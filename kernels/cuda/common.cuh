@@ -1,9 +1,10 @@
 // What kernels need of a device's own instructions: matrix products, loads of their operands,
-// asynchronous copies, accesses of 16 bytes. All inline assembly of the project is here, and all that
-// depends on the architecture: kernels have neither.
+// asynchronous copies, accesses of 16 bytes. All inline assembly of the project is here, and all
+// that depends on the architecture: kernels have neither.
 //
-// nvcc and NVRTC compile what follows for sm_75 and later; where a device lacks an instruction, others
-// that it has stand in. On the CPU the same names are functions of tests/hostcuda (HOSTCUDA).
+// nvcc and NVRTC compile what follows for sm_75 and later; where a device lacks an instruction,
+// others that it has stand in. On the CPU the same names are functions of tests/hostcuda
+// (HOSTCUDA).
 #pragma once
 
 #ifdef HOSTCUDA
@@ -15,15 +16,51 @@
 #define DEVICE __device__ __forceinline__
 
 typedef unsigned int uint32_t;
+#endif
 
+// The i-th number of a register of operands.
+struct Bf16Pair {
+  static constexpr int count = 2;
+  static DEVICE float at(uint32_t bits, int i) { return __uint_as_float(bits >> 16 * i << 16); }
+};
+struct Tf32Single {
+  static constexpr int count = 1;
+  static DEVICE float at(uint32_t bits, int) { return __uint_as_float(bits & ~0x1FFFu); }
+};
+
+// The product of a warp (mma_bf16, mma_tf32) where the device has none of this type: each lane
+// fetches the rows of a and the columns of b that its four sums need, register by register.
+template <class Operand>
+DEVICE void mma_by_shuffles(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  int lane = threadIdx.x % 32, group = lane / 4, within = lane % 4;
+#pragma unroll
+  for (int from = 0; from < 4; from++) {  // the four lanes that hold a row, or a column
+#pragma unroll
+    for (int part = 0; part < 2; part++) {  // the halves of k
+      uint32_t above = __shfl_sync(~0u, a[2 * part], group * 4 + from);
+      uint32_t below = __shfl_sync(~0u, a[2 * part + 1], group * 4 + from);
+#pragma unroll
+      for (int column = 0; column < 2; column++) {
+        uint32_t right = __shfl_sync(~0u, b[part], (within * 2 + column) * 4 + from);
+#pragma unroll
+        for (int i = 0; i < Operand::count; i++) {
+          d[column] += Operand::at(above, i) * Operand::at(right, i);
+          d[2 + column] += Operand::at(below, i) * Operand::at(right, i);
+        }
+      }
+    }
+  }
+}
+
+#ifndef HOSTCUDA
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 #define DARKPY_AMPERE 1  // m16n8k16, bf16, tf32 and cp.async
 #endif
 
 DEVICE unsigned shared_address(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
 
-// d += a b for a warp: a is 16 x 16 by rows, b 16 x 8 by columns, d 16 x 8, each spread over the lanes
-// as the PTX ISA says for mma.m16n8k16.
+// d += a b for a warp: a is 16 x 16 by rows, b 16 x 8 by columns, d 16 x 8, each spread over the
+// lanes as the PTX ISA says for mma.m16n8k16.
 DEVICE void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #ifdef DARKPY_AMPERE
   asm volatile(
@@ -43,31 +80,6 @@ DEVICE void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2
 #endif
 }
 
-// For operands that a device has no product for: two lanes' worth at a time, by shuffles and FMA.
-// A fragment's row is held by four lanes, a column of b by the same four of another group.
-template <int per_register, class Decode>
-DEVICE void mma_by_shuffles(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                            Decode decode) {
-  int lane = threadIdx.x & 31, group = lane >> 2, within = lane & 3;
-#pragma unroll
-  for (int from = 0; from < 4; from++) {
-#pragma unroll
-    for (int part = 0; part < 2; part++) {  // which half of k
-      uint32_t above = __shfl_sync(~0u, a[2 * part], group * 4 + from);
-      uint32_t below = __shfl_sync(~0u, a[2 * part + 1], group * 4 + from);
-#pragma unroll
-      for (int column = 0; column < 2; column++) {
-        uint32_t right = __shfl_sync(~0u, b[part], (within * 2 + column) * 4 + from);
-#pragma unroll
-        for (int i = 0; i < per_register; i++) {
-          d[column] += decode(above, i) * decode(right, i);
-          d[2 + column] += decode(below, i) * decode(right, i);
-        }
-      }
-    }
-  }
-}
-
 // As mma_f16, of bfloat16.
 DEVICE void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #ifdef DARKPY_AMPERE
@@ -77,8 +89,7 @@ DEVICE void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
-  mma_by_shuffles<2>(d, a, b,
-                     [](uint32_t v, int i) { return __uint_as_float(v >> 16 * i << 16); });
+  mma_by_shuffles<Bf16Pair>(d, a, b);
 #endif
 }
 
@@ -91,12 +102,13 @@ DEVICE void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
-  mma_by_shuffles<1>(d, a, b, [](uint32_t v, int) { return __uint_as_float(v & ~0x1FFFu); });
+  mma_by_shuffles<Tf32Single>(d, a, b);
 #endif
 }
 
 // Load four 8 x 8 matrices of 16 bits from shared memory: lane l gives the address of row l % 8 of
-// matrix l / 8, a multiple of 16 bytes, and gets columns 2 (l % 4) and the next of row l / 4 of each.
+// matrix l / 8, a multiple of 16 bytes, and gets columns 2 (l % 4) and the next of row l / 4 of
+// each.
 DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -134,12 +146,12 @@ DEVICE void cp_async_commit() {
 #endif
 }
 
-// Wait until at most `groups_left` of this thread's groups, the latest, are under way. Other threads
-// see what was copied after a barrier.
+// Wait until at most `groups_left` of this thread's groups, the latest, are under way. Other
+// threads see what was copied after a barrier.
 template <int groups_left>
 DEVICE void cp_async_wait() {
 #ifdef DARKPY_AMPERE
   asm volatile("cp.async.wait_group %0;\n" ::"n"(groups_left) : "memory");
 #endif
 }
-#endif  // HOSTCUDA
+#endif  // not HOSTCUDA

@@ -28,7 +28,7 @@ CHECKED = (
     ",signed-integer-overflow,float-cast-overflow",
 )
 KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+(?:\w+\s+)*?(\w+)\s*\(')
-BOUNDS = re.compile(r"__launch_bounds__\s*\([^)]*\)")
+BOUNDS = re.compile(r"__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)")
 
 
 class BuildError(RuntimeError):

@@ -99,6 +99,17 @@ def run_mma_tf32(mma: Kernel) -> None:
     np.testing.assert_allclose(d, a.astype(float) @ b, rtol=1e-5, atol=1e-5)
 
 
+def run_mma_both_ways(mma: Kernel) -> None:
+    # Any bits with exponents of both halves near 1: as bfloat16 a pair, as tf32 the first of them.
+    bits = np.random.default_rng(0).integers(0, 2**16, (32, 6, 2), np.uint16)
+    bits = (bits & 0x80FF | 0x3F00).astype(np.uint16).view(np.uint32)[..., 0]
+    a, b = bits[:, :4].copy(), bits[:, 4:].copy()
+    d = within(np.full((32, 4, 4), np.nan, np.float32))
+    mma((1,), (32,), (a, b, d))
+    assert np.abs(d).max() > 1
+    np.testing.assert_allclose(d[:, ::2], d[:, 1::2], rtol=1e-5, atol=1e-5)
+
+
 @dataclass(frozen=True)
 class Case:
     """A kernel of a file, and a function that launches it and compares what it gives."""
@@ -127,5 +138,6 @@ CASES = {
         Case("gemm_mma", GEMM_F16, run_gemm_f16, template=True),
         Case("gemm_mma", GEMM_BF16, run_gemm_bf16, template=True),
         Case("mma_tf32", "mma_tile", run_mma_tf32),
+        Case("mma_fallback", "mma_both_ways", run_mma_both_ways),
     )
 }

@@ -248,8 +248,8 @@ def _address(where: str, parameter: _Parameter, value) -> ctypes.c_void_p:
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{where}: expected an array for a pointer, got {type(value).__name__}")
     size, kind = parameter.element_bytes, parameter.element_kind.decode()
-    fits = value.dtype.itemsize == size and value.dtype.kind == ("b" if kind == "b" else kind)
-    if size and kind not in ("V", "P") and not fits:
+    fits = (value.dtype.itemsize, value.dtype.kind) == (size, kind)
+    if size and kind not in "VP" and not fits:  # void*, and pointers to structs, take any array
         raise TypeError(f"{where}: expected an array of {kind}{size}, got {value.dtype}")
     if not parameter.is_const and not value.flags.writeable:
         raise TypeError(f"{where}: expected an array that may be written, got a read-only one")

@@ -9,7 +9,7 @@ from .cases import INCLUDE, KERNELS
 
 NVCC = shutil.which("nvcc")
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_120")
-FILES = ("gemm_mma", "mma_tf32")  # between them they use every function but load16 and store16
+FILES = ("gemm_mma", "mma_fallback")  # between them they use every function but load16 and store16
 
 
 @pytest.mark.skipif(NVCC is None, reason="there is no nvcc")

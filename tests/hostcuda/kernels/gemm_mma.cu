@@ -1,5 +1,6 @@
-// c (m, n) float32 = a (m, k) b (k, n), float16 or bfloat16 by rows: a warp for each 32 x 32 of c, four a
-// block, 32 of k at a time, copied asynchronously STAGES - 1 tiles ahead. k and n are multiples of 8.
+// c (m, n) float32 = a (m, k) b (k, n), float16 or bfloat16 by rows: a warp for each 32 x 32 of c,
+// four a block, 32 of k at a time, copied asynchronously STAGES - 1 tiles ahead. k and n are
+// multiples of 8.
 #include "common.cuh"
 
 constexpr int TILE = 64, DEPTH = 32;

@@ -1,5 +1,5 @@
-// The sum of n floats: by shuffles within a warp, by one warp over the others' sums, and by one atomic
-// operation a block.
+// The sum of n floats: by shuffles within a warp, by one warp over the others' sums, and by one
+// atomic operation a block.
 #include "common.cuh"
 
 DEVICE float warp_sum(float sum) {

@@ -1,5 +1,5 @@
-// Check mode: whether an access lies in an array of the launch, is aligned, reads what somebody wrote,
-// and is ordered after all accesses of other threads that it conflicts with.
+// Check mode: whether an access lies in an array of the launch, is aligned, reads what somebody
+// wrote, and is ordered after all accesses of other threads that it conflicts with.
 #pragma once
 #include <link.h>
 
@@ -30,8 +30,8 @@ struct Shadow {
 };
 inline std::vector<Shadow> shadows;
 
-// Blocks that have done an atomic operation after a __threadfence: what they wrote is ordered before
-// what a block reads after an atomic operation of its own ("the last block adds up").
+// Blocks that have done an atomic operation after a __threadfence: what they wrote is ordered
+// before what a block reads after an atomic operation of its own ("the last block adds up").
 inline std::vector<bool> published;
 inline bool fenced, acquired;
 
@@ -155,7 +155,8 @@ inline void check_byte(const Shadow& s, Cell& c, Access access, const void* call
     return;
   }
   if (!reads_are_ordered(c)) {
-    fail_at(caller, "race: writes %s + %zu, which thread %d of block %d read, with no barrier between",
+    fail_at(caller,
+            "race: writes %s + %zu, which thread %d of block %d read, with no barrier between",
             s.name, at, c.reader, c.reader_block);
   }
   note_write(c);

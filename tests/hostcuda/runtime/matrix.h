@@ -1,5 +1,5 @@
-// Tensor cores: the layout of fragments is that of the PTX ISA, sections on mma.m16n8k16, m16n8k8 and
-// ldmatrix. Products are exact and sums float32, in order of k.
+// Tensor cores: the layout of fragments is that of the PTX ISA, sections on mma.m16n8k16, m16n8k8
+// and ldmatrix. Products are exact and sums float32, in order of k.
 #pragma once
 #include "copies.h"
 #include "warp.h"

@@ -11,8 +11,8 @@ inline unsigned lanes_present(int warp) {
   return count == lanes ? ~0u : (1u << count) - 1;
 }
 
-// Find the operation that other lanes of the same mask wait in, or begin one. Some lanes of those may
-// go on among themselves first, with a smaller mask.
+// Find the operation that other lanes of the same mask wait in, or begin one. Some lanes of those
+// may go on among themselves first, with a smaller mask.
 inline Collective& join(Warp& warp, const char* name, unsigned mask) {
   for (Collective& open : warp.open) {
     if (open.mask != mask) continue;

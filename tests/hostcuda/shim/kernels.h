@@ -3,7 +3,7 @@
 #include "language.h"
 
 namespace hostcuda {
-// The letters are numpy's: i, u, f, and V for a struct; P for a pointer.
+// The letters are numpy's: i, u, f, b, and V for a struct; P for a pointer.
 struct Parameter {
   int bytes, element_bytes;
   char kind, element_kind;
@@ -24,6 +24,7 @@ template <class T>
 constexpr char kind_of() {
   if (std::is_pointer_v<T>) return 'P';
   if (std::is_floating_point_v<T> || std::is_same_v<T, __half>) return 'f';
+  if (std::is_same_v<T, bool>) return 'b';
   if (std::is_same_v<T, __nv_bfloat16>) return 'u';  // numpy has no bfloat16: arrays of its bits
   if (!std::is_integral_v<T> && !std::is_enum_v<T>) return 'V';
   return std::is_unsigned_v<T> ? 'u' : 'i';

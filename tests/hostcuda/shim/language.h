@@ -17,8 +17,8 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 
-// A thread_local array in a function is static, and an extern one may be of unknown size: both forms
-// of __shared__ become legal C++. All threads of a block are fibers of one system thread.
+// A thread_local array in a function is static, and an extern one may be of unknown size: both
+// forms of __shared__ become legal C++. All threads of a block are fibers of one system thread.
 #define __shared__ thread_local
 
 struct uint3 {

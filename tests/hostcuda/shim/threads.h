@@ -23,6 +23,8 @@ constexpr int warpSize = 32;
 inline void __syncthreads() { hostcuda::barrier(hostcuda::Vote::none, false); }
 inline int __syncthreads_or(int value) { return hostcuda::barrier(hostcuda::Vote::any, value); }
 inline int __syncthreads_and(int value) { return hostcuda::barrier(hostcuda::Vote::all, value); }
-inline int __syncthreads_count(int value) { return hostcuda::barrier(hostcuda::Vote::count, value); }
+inline int __syncthreads_count(int value) {
+  return hostcuda::barrier(hostcuda::Vote::count, value);
+}
 inline void __threadfence() { hostcuda::fence(); }
 inline void __threadfence_block() {}
