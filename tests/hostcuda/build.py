@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,15 +37,23 @@ class BuildError(RuntimeError):
 
 
 @cache
-def compiler() -> str | None:
-    """Return the path of g++, or None."""
-    return shutil.which("g++")
+def missing() -> str:
+    """Return what keeps kernels from running on this machine, or nothing."""
+    if not sys.platform.startswith("linux"):
+        return f"the runtime reads Linux's ELF segments, this is {sys.platform}"
+    absent = [tool for tool in ("g++", "readelf", "addr2line") if shutil.which(tool) is None]
+    if absent:
+        return f"there is no {' and no '.join(absent)}"
+    said = subprocess.run(["g++", "-dumpversion"], capture_output=True, text=True, check=True)
+    if int(said.stdout.split(".")[0]) < 12:
+        return f"_Float16 needs g++ 12, this is {said.stdout.strip()}"
+    return ""
 
 
 @cache
 def version() -> str:
     """Return what g++ says it is, which code built by another must not be taken for."""
-    done = subprocess.run([compiler(), "-v"], capture_output=True, text=True, check=True)
+    done = subprocess.run(["g++", "-v"], capture_output=True, text=True, check=True)
     return done.stderr
 
 
@@ -84,7 +93,7 @@ def runtime() -> Path:
     """Return the object file of the runtime, which is the same for all modules and modes."""
     source = HERE / "runtime" / "runtime.cpp"
     key = digest(version(), COMMON, texts(HERE / "runtime"), texts(HERE / "shim"))
-    return kept(f"{key}.o", lambda to: run([compiler(), *COMMON, "-c", source, "-o", to]))
+    return kept(f"{key}.o", lambda to: run(["g++", *COMMON, "-c", source, "-o", to]))
 
 
 def build(
@@ -110,7 +119,7 @@ def build(
             written, compiled = Path(folder, SOURCE), Path(folder, "kernel.o")
             written.write_text(source)
             language = ["-x", "c++", "-include", HERE / "shim" / "hostcuda.h"]
-            run([compiler(), *flags, *language, "-c", written, "-o", compiled])
-            run([compiler(), "-shared", compiled, runtime(), "-o", library])
+            run(["g++", *flags, *language, "-c", written, "-o", compiled])
+            run(["g++", "-shared", compiled, runtime(), "-o", library])
 
     return kept(f"{key}.so", make)

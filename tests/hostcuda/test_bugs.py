@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from . import KernelError, Settings, compiler
+from . import KernelError, Settings, missing
 from .cases import CASES, GEMM_F16
 
-pytestmark = pytest.mark.skipif(
-    compiler() is None, reason="there is no g++ to compile kernels with"
-)
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from . import KernelError, RawModule, Settings, compiler
+from . import KernelError, RawModule, Settings, missing
 from .cases import CASES, INCLUDE
 
-pytestmark = pytest.mark.skipif(
-    compiler() is None, reason="there is no g++ to compile kernels with"
-)
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
 def run(

@@ -2,12 +2,10 @@
 
 import pytest
 
-from . import Settings, compiler
+from . import Settings, missing
 from .cases import CASES
 
-pytestmark = pytest.mark.skipif(
-    compiler() is None, reason="there is no g++ to compile kernels with"
-)
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 ORDERS = [("forward", 0), ("reverse", 0), ("random", 1), ("random", 2)]
 

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from . import BuildError, RawModule, Settings, build, compiler
+from . import BuildError, RawModule, Settings, build, missing
 
-pytestmark = pytest.mark.skipif(
-    compiler() is None, reason="there is no g++ to compile kernels with"
-)
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 CODE = r"""
 struct Shape { int n; float scale; };

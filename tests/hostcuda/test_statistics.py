@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from . import RawModule, Settings, compiler
+from . import RawModule, Settings, missing
 from .cases import CASES, GEMM_F16
 
-pytestmark = pytest.mark.skipif(
-    compiler() is None, reason="there is no g++ to compile kernels with"
-)
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 COUNT = Settings(check=True, statistics=True)
 

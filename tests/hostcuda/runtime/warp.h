@@ -24,7 +24,8 @@ inline Collective& join(Warp& warp, const char* name, unsigned mask) {
 }
 
 inline void release_lanes(unsigned mask) {
-  std::vector<Thread*> released;
+  static std::vector<Thread*> released;  // static: no memory is asked for in each operation
+  released.clear();
   for (int l = 0; l < lanes; l++) {
     Thread* t = &state.thread[self->warp * lanes + l];
     if ((mask >> l & 1) && t != self) released.push_back(t);
