@@ -91,8 +91,8 @@ def _buffers(rows: Sequence[tuple[int, int, str]]) -> Any:
     return (_Buffer * len(rows))(*(_Buffer(begin, end, name.encode()) for begin, end, name in rows))
 
 
-def _load(library) -> ctypes.CDLL:
-    lib = ctypes.CDLL(str(library))
+def _load(library) -> ctypes.PyDLL:
+    lib = ctypes.PyDLL(str(library))  # keeps the GIL: one launch at a time uses the stacks
     lib.hostcuda_map_stacks.restype = ctypes.c_void_p
     lib.hostcuda_find.restype = ctypes.c_void_p
     lib.hostcuda_find.argtypes = [ctypes.c_char_p]
@@ -109,7 +109,7 @@ def _mapped() -> list[int]:
     return []
 
 
-def _stacks(entries: ctypes.CDLL) -> int:
+def _stacks(entries: ctypes.PyDLL) -> int:
     """Return the address of the stacks that all modules use, one after another."""
     if not _mapped():
         address = entries.hostcuda_map_stacks()

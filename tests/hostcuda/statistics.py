@@ -43,7 +43,7 @@ class Traffic:
     ideal: int = 0
 
 
-def by_line(entries: ctypes.CDLL, library: Path, code: str) -> list[Traffic]:
+def by_line(entries: ctypes.PyDLL, library: Path, code: str) -> list[Traffic]:
     """Return the traffic of the last launch, the dearest line first."""
     rows = (_Traffic * entries.hostcuda_traffic(None))()
     entries.hostcuda_traffic(rows)

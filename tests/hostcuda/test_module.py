@@ -1,9 +1,12 @@
 """CuPy's calling convention: arguments are compared with the signature, sizes with the limits."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from . import BuildError, RawModule, Settings, build, missing
+from .cases import CASES
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -99,3 +102,9 @@ def test_a_build_is_kept_and_leaves_nothing_else(monkeypatch, tmp_path):
     with pytest.raises(BuildError):
         RawModule("nonsense")
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_launches_of_several_threads_do_not_meet():
+    cases = [CASES["reduce"], CASES["sgemm"]] * 8
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda case: case.run(case.kernel(Settings(check=True))), cases))
