@@ -41,8 +41,8 @@ def report(version: str, progress: Progress | None = None) -> list[Finding]:
     found = [*_system(version), *(_library(name) for name in LIBRARIES)]
     if healthy(found):
         found += _guarded("processor", _processor)
-        found += _guarded("cache folder", _cache)
         found += _guarded("kernels run", lambda: _kernels(progress))
+        found += _guarded("cache folder", _cache)  # with what was just built
     return found + _guarded("CUDA", lambda: cuda.findings(), fault=False)
 
 
@@ -118,7 +118,7 @@ def _cache() -> list[Finding]:
         Finding(
             "cache folder", f"{place}, {'cannot be written' if missing else 'writable'}", missing
         ),
-        Finding("kernels kept", f"{count}, {size / 1e6:.1f} MB"),
+        Finding("kernels kept", f"{count}, {size / 1e3:.0f} kB"),
     ]
 
 

@@ -12,7 +12,7 @@ from darkpy.kernels.cpu.engine import store
 WHATS = (
     *("darkpy", "system", "Python", "numpy", "llvmlite", "Numba", "OpenCV"),
     *("processor", "vector code", "bf16", "threads"),
-    *("cache folder", "kernels kept", "kernels run", "NVIDIA driver"),
+    *("kernels run", "cache folder", "kernels kept", "NVIDIA driver"),
 )
 
 
@@ -30,7 +30,7 @@ def test_a_machine_that_works():
     assert found["kernels run"].value.startswith("yes, within ")
     assert str(store.folder()) in found["cache folder"].value
     count, size = found["kernels kept"].value.split(", ")
-    assert int(count) > 0 and float(size.removesuffix(" MB")) > 0
+    assert int(count) > 0 and float(size.removesuffix(" kB")) > 0
 
 
 @pytest.mark.parametrize("name", doctor.LIBRARIES)
@@ -73,7 +73,7 @@ def test_a_cache_folder_that_cannot_be_written(tmp_path, monkeypatch):
     assert works
     assert found["cache folder"].value.endswith("cannot be written")
     assert "so every start compiles them: make it writable, or " in found["cache folder"].missing
-    assert found["kernels kept"].value == "0, 0.0 MB"
+    assert found["kernels kept"].value == "0, 0 kB"
 
 
 def test_kernels_that_compute_wrongly(monkeypatch):
