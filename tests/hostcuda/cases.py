@@ -44,6 +44,23 @@ def within(array: np.ndarray) -> np.ndarray:
     return inner
 
 
+def run(
+    body: str, *, threads: int = 64, blocks: int = 1, shared: int = 0, **settings
+) -> np.ndarray:
+    """Run a kernel body on an array x of 64 zeros, of a larger array, and return x."""
+    code = f"""
+#include "common.cuh"
+extern "C" __global__ void k(float* x) {{
+  extern __shared__ __align__(1024) unsigned char smem[];
+  int t = threadIdx.x;
+  {body}
+}}"""
+    x = np.zeros(1024, np.float32)[256:320]
+    module = RawModule(code, (INCLUDE,), settings=Settings(**settings))
+    module.get_function("k")((blocks,), (threads,), (x,), shared_mem=shared)
+    return x
+
+
 def run_scale(scale: Kernel) -> None:
     x, y = normal(1000), within(np.full(1000, np.nan, np.float32))
     scale((3,), (128,), (x, y, np.float32(2), np.float32(1), np.int32(x.size)))

@@ -3,27 +3,10 @@
 import numpy as np
 import pytest
 
-from . import KernelError, RawModule, Settings, missing
-from .cases import CASES, INCLUDE
+from . import KernelError, Settings, missing
+from .cases import CASES, run
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
-
-
-def run(
-    body: str, *, threads: int = 64, blocks: int = 1, shared: int = 0, **settings
-) -> np.ndarray:
-    """Run a kernel body on an array x of 64 zeros, of a larger array, and return x."""
-    code = f"""
-#include "common.cuh"
-extern "C" __global__ void k(float* x) {{
-  extern __shared__ __align__(1024) unsigned char smem[];
-  int t = threadIdx.x;
-  {body}
-}}"""
-    x = np.zeros(1024, np.float32)[256:320]
-    module = RawModule(code, (INCLUDE,), settings=Settings(**settings))
-    module.get_function("k")((blocks,), (threads,), (x,), shared_mem=shared)
-    return x
 
 
 FAILS_ALWAYS = {
@@ -86,6 +69,14 @@ FAILS_CHECKED = {
         "__shared__ float s; if (blockIdx.x + t == 0) s = 1; if (t == 0) x[blockIdx.x] = s;",
         r"block \(1, 0, 0\) thread \(0, 0, 0\): reads shared s \+ 0, which nobody wrote",
     ),
+    "count that starts without a barrier": (
+        "__shared__ int n; if (t == 0) n = 0; atomicAdd(&n, 1); x[0] = 1;",
+        r"race: writes shared n \+ 0, which thread 0 of block 0 wrote",
+    ),
+    "count that is read without a barrier": (
+        "__shared__ int n; n = 0; __syncthreads(); atomicAdd(&n, 1); x[t] = n;",
+        r"race: (reads|writes) shared n \+ 0",
+    ),
     "product of two ints": (
         "int n = 50000 + t; x[t] = n * n;",
         "integer overflow in a product",
@@ -102,36 +93,6 @@ FAILS_CHECKED = {
 def test_error_in_check_mode(body, message):
     with pytest.raises(KernelError, match=message):
         run(body, shared=128, blocks=2, check=True)
-
-
-def test_syncwarp_orders_a_warp_and_barriers_a_block():
-    body = """__shared__ float s[64];
-    s[t] = t; __syncwarp(); float near = s[t ^ 1];
-    __syncwarp(); s[t ^ 2] = near; __syncthreads(); x[t] = s[63 - t];"""
-    for order in ("forward", "reverse", "random"):
-        t = 63 - np.arange(64)
-        np.testing.assert_array_equal(run(body, order=order, check=True), t ^ 3)
-
-
-def test_halves_of_a_warp_may_part():
-    body = """unsigned half_mask = t % 32 < 16 ? 0xFFFFu : 0xFFFF0000u;
-    float sum = t;
-    for (int step = 8; step; step /= 2) sum += __shfl_xor_sync(half_mask, sum, step);
-    if (t % 32 < 16) sum = __shfl_sync(half_mask, sum, 3);
-    x[t] = __shfl_up_sync(~0u, sum, 16);"""
-    sums = np.arange(64).reshape(4, 16).sum(1)
-    expected = np.repeat([sums[0], sums[0], sums[2], sums[2]], 16)
-    for order in ("forward", "reverse", "random"):
-        np.testing.assert_array_equal(run(body, order=order), expected)
-
-
-def test_votes_of_warp_and_block():
-    body = """int n = __syncthreads_count(t < 5), some = __syncthreads_or(t == 63);
-    int all = __syncthreads_and(t < 63);
-    x[t] = n + 100 * some + 1000 * all + 10000 * __any_sync(~0u, t == 40)
-         + 100000 * __all_sync(~0u, t < 40) + 1000000 * (__ballot_sync(~0u, t % 32 == 1) == 2u);"""
-    expected = np.repeat([1100105, 1010105], 32)
-    np.testing.assert_array_equal(run(body), expected)
 
 
 def test_a_wait_that_is_missing_shows_in_a_lazy_run():

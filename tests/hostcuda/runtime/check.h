@@ -19,8 +19,9 @@ struct Cell {
   int16_t writer, reader;  // threads; the writer is -1 where nobody wrote
   Readers readers;
   bool in_flight;  // an asynchronous copy that nobody waited for writes it
+  bool atomic;     // the last write was: others do not conflict with it
 };
-constexpr Cell untouched = {0, 0, 0, 0, 0, 0, -1, -1, no_thread, false};
+constexpr Cell untouched = {0, 0, 0, 0, 0, 0, -1, -1, no_thread, false, false};
 
 struct Shadow {
   uintptr_t begin, end;
@@ -134,6 +135,11 @@ inline void note_write(Cell& c) {
   c.write_warp_epoch = state.warp[self->warp].epoch;
 }
 
+inline bool was_before_a_barrier(const Cell& c) {
+  return c.writer_block != state.block_number || c.write_epoch < state.epoch ||
+         c.write_warp_epoch < state.warp[self->warp].epoch;
+}
+
 inline void check_byte(const Shadow& s, Cell& c, Access access, const void* caller) {
   size_t at = &c - s.cells.data();
   if (c.in_flight) {
@@ -143,9 +149,9 @@ inline void check_byte(const Shadow& s, Cell& c, Access access, const void* call
   if (access != Access::write && s.is_shared && c.writer < 0) {
     fail_at(caller, "reads %s + %zu, which nobody wrote", s.name, at);
   }
-  if (access == Access::atomic) return;
   const char* verb = access == Access::read ? "reads" : "writes";
-  if (c.writer >= 0 &&
+  bool both_atomic = access == Access::atomic && c.atomic;
+  if (!both_atomic && c.writer >= 0 &&
       !is_ordered(c.writer_block, c.writer, c.write_epoch, c.write_warp_epoch)) {
     fail_at(caller, "race: %s %s + %zu, which thread %d of block %d wrote, with no barrier between",
             verb, s.name, at, c.writer, c.writer_block);
@@ -159,7 +165,10 @@ inline void check_byte(const Shadow& s, Cell& c, Access access, const void* call
             "race: writes %s + %zu, which thread %d of block %d read, with no barrier between",
             s.name, at, c.reader, c.reader_block);
   }
+  // An atomic operation does not hide what its thread has just written otherwise.
+  bool hides = c.writer < 0 || both_atomic || was_before_a_barrier(c);
   note_write(c);
+  c.atomic = access == Access::atomic && hides;
 }
 
 [[noreturn]] inline void fail_outside(uintptr_t address, size_t bytes, Access access,
