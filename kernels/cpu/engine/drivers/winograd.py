@@ -31,13 +31,13 @@ def tiles(a, task, scratch):
     The last block begins earlier where blocks are not whole; what others fill, it leaves alone.
 
     a  [kernels: transform_cells, multiply, multiply of the last group, restore_cells; 4: steps (1
-       into, 2 products and back), v (0: in scratch), x, u, bias, y, r, 11: m, tiles a block, tiles,
-       of a picture, of a line, 16: rows and columns of x, blocks of x, of filters, 20: x_image,
-       x_plane, x_row, y_image, y_plane, y_row, r_image, r_plane, r_row, 29: v_block, v_plane, bytes
-       of v a block of tiles, out_plane, 33: filter blocks of a group, groups multiplied together,
-       groups (or blocks of x) a task, tasks a block of tiles, 37: tiles of a line at once, whether
-       pooled, bytes of the lines, 40: rows and columns of the convolution, cells of x from
-       a tile to the next, of a row of a tile]
+       into, 2 products and back, 3 both), v (0: in scratch), x, u, bias, y, r, 11: m, tiles a
+       block, tiles, of a picture, of a line, 16: rows and columns of x, blocks of x, of filters,
+       20: x_image, x_plane, x_row, y_image, y_plane, y_row, r_image, r_plane, r_row,
+       29: v_block, v_plane, bytes of v a block of tiles, out_plane, 33: filter blocks of a group,
+       groups multiplied together, groups (or blocks of x) a task, tasks a block of tiles,
+       37: tiles of a line at once, whether pooled, bytes of the lines, 40: rows and columns of the
+       convolution, cells of x from a tile to the next, of a row of a tile]
     """
     places = a[43] * a[43]
     own = task // a[36] * a[12]
