@@ -4,7 +4,8 @@ A row's `value` and `slope` are written with numpy's functions of one element an
 that the same lines run on numpy and CuPy arrays (which answer numpy's functions themselves) and,
 compiled by Numba, on single numbers. Constants are float32: they leave arrays of float32 and
 float64 what they are. The argument is what goes into the activation, never what came out; slopes
-are the true derivatives. Names and formulas are those of darknet's activations.c.
+are the true derivatives. Names and formulas are those of darknet's activations.c. In CUDA C they
+are expressions, or statements that return.
 """
 
 import numpy as np
@@ -349,8 +350,13 @@ class mish(Elementwise):
         t = n / (n + F(2))
         return t + x * (F(1) - t * t) * e / (F(1) + e)
 
-    cuda_value = "mish_value(x)"
-    cuda_slope = "mish_slope(x)"
+    cuda_value = (
+        "float e = expf(fminf(x, 20.f)), n = e * (e + 2.f); return x * (n / (n + 2.f));"
+    )
+    cuda_slope = (
+        "float e = expf(fminf(x, 20.f)), n = e * (e + 2.f), t = n / (n + 2.f);"
+        " return t + x * (1.f - t * t) * e / (1.f + e);"
+    )
 
 
 @activation("hard_mish")

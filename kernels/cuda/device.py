@@ -1,0 +1,290 @@
+"""A device, and what a launch of a kernel is: the one place that knows where arrays are.
+
+CuPy's arrays and modules on a GPU; in the tests numpy's arrays and `tests.hostcuda.RawModule`. What
+prepares launches (geometry, order of arguments, memory) is the same for both.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..common.activations import ACTIVATIONS
+
+HERE = Path(__file__).resolve().parent
+INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
+OPTIONS = ("-std=c++17",)
+LIMIT = 1 << 31  # numbers of a map: kernels count them in 32 bits
+ALIGNMENT = 256  # bytes, of what lies in scratch memory
+COMPILERS = 4  # modules that are compiled at once
+TYPES = {"float": np.float32, "half": np.float16, "bf16": np.uint16}  # how maps are stored
+NAMES = {"float": "float", "half": "half", "bf16": "__nv_bfloat16"}  # in CUDA C++
+
+
+class TooLarge(ValueError):
+    """A map of more numbers than kernels count."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """Pictures in memory: each pixel's channels side by side (NHWC).
+
+    array  flat, of the dtype of ``type``; begins at the first channel of the first pixel
+    pitch  numbers from a pixel to the next, a multiple of `piece`; so is the first channel's place
+    type   "float", "half" or "bf16" (whose arrays are of uint16)
+
+    Channels from ``c`` to the next multiple of `piece` belong to the map and are zeros: whoever
+    writes the others writes them, so that kernels may read and write 16 bytes at a time.
+    """
+
+    array: Any
+    n: int
+    c: int
+    h: int
+    w: int
+    pitch: int
+    type: str
+
+    def __post_init__(self) -> None:
+        if self.n * self.h * self.w * self.pitch >= LIMIT:
+            size = f"{self.n} x {self.h} x {self.w} x {self.pitch}"
+            raise TooLarge(f"a map of {size} numbers: expected less than 2^31")
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, c, h, w)."""
+        return self.n, self.c, self.h, self.w
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels of all pictures."""
+        return self.n * self.h * self.w
+
+    @property
+    def piece(self) -> int:
+        """The numbers in 16 bytes."""
+        return piece(self.type)
+
+    @property
+    def pieces(self) -> int:
+        """The pieces that a pixel's channels take."""
+        return -(-self.c // self.piece)
+
+    @property
+    def name(self) -> str:
+        """The type of its numbers in CUDA C++."""
+        return NAMES[self.type]
+
+    def channels(self, start: int, count: int) -> "Map":
+        """Return some of the channels where they lie; ``start`` is a multiple of `piece`."""
+        assert start % self.piece == 0, (start, self.piece)
+        return replace(self, array=self.array[start:], c=count)
+
+
+def piece(type_: str) -> int:
+    """Return how many numbers of a type are 16 bytes."""
+    return 16 // np.dtype(TYPES[type_]).itemsize
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Memory of a launch that nobody needs after its op; an argument in the place of an array.
+
+    offset  in bytes, a multiple of `ALIGNMENT`
+    """
+
+    count: int
+    dtype: Any = np.float32
+    offset: int = 0
+
+    @property
+    def end(self) -> int:
+        """Where the next may begin."""
+        size = self.count * np.dtype(self.dtype).itemsize
+        return self.offset + -(-size // ALIGNMENT) * ALIGNMENT
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Integers (uint32) that are 0 before a launch, and that it leaves so."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A call of a kernel that has not been compiled yet.
+
+    file   "name.cu" in this folder
+    name   of the kernel, template arguments included
+    args   arrays, numpy scalars of the parameter's exact type, structs, `Scratch`, `Counters`
+    shared bytes of dynamic shared memory
+    """
+
+    file: str
+    name: str
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+    args: tuple[Any, ...]
+    shared: int = 0
+
+
+class Device:
+    """Where kernels run.
+
+    xp          numpy or cupy
+    module      makes a module of (code, options, name_expressions), as cupy.RawModule
+    arch        compute capability as a number: 90 for 9.0
+    processors  that run blocks side by side
+    most_shared bytes of shared memory that a block may use
+    """
+
+    def __init__(
+        self,
+        xp: Any,
+        module: Callable[..., Any],
+        *,
+        arch: int,
+        processors: int,
+        most_shared: int,
+        options: Sequence[str] = (),
+    ) -> None:
+        self.xp = xp
+        self.arch = arch
+        self.processors = processors
+        self.most_shared = most_shared
+        self._module = module
+        self._options = (*OPTIONS, *options)
+        self._kernels: dict[tuple[str, str], Any] = {}
+
+    def empty(self, count: int, dtype: Any) -> Any:
+        """Return a flat array of whatever was there."""
+        return self.xp.empty(count, dtype)
+
+    def zeros(self, count: int, dtype: Any) -> Any:
+        """Return a flat array of zeros."""
+        return self.xp.zeros(count, dtype)
+
+    def upload(self, array: Any) -> Any:
+        """Return an array of the device with the contents of numpy's."""
+        return self.xp.asarray(array)
+
+    def download(self, array: Any) -> np.ndarray:
+        """Return an array of numpy with the contents of the device's."""
+        return array.get() if hasattr(array, "get") else np.array(array)
+
+    def map(self, shape: Sequence[int], type_: str) -> Map:
+        """Return a new Map of a shape (n, c, h, w), not written yet."""
+        n, c, h, w = shape
+        pitch = -(-c // piece(type_)) * piece(type_)
+        return Map(self.empty(n * h * w * pitch, TYPES[type_]), n, c, h, w, pitch, type_)
+
+    def build(self, launches: Iterable[Launch]) -> None:
+        """Compile all kernels that launches name, several at once."""
+        wanted = {(one.file, one.name) for one in launches} - self._kernels.keys()
+        if wanted:
+            with ThreadPoolExecutor(COMPILERS) as team:
+                list(team.map(lambda key: self.kernel(*key), sorted(wanted)))
+
+    def kernel(self, file: str, name: str) -> Any:
+        """Return a kernel, compiled if it was not."""
+        if (file, name) not in self._kernels:
+            module = self._module(
+                code=source(file), options=self._options, name_expressions=(name,)
+            )
+            self._kernels[file, name] = module.get_function(name)
+        return self._kernels[file, name]
+
+    def bind(self, launches: Sequence[Launch], scratch: Any = None) -> list[Callable[[], None]]:
+        """Return launches as calls.
+
+        scratch  bytes for what lies in scratch memory, `room` of these launches or more
+        """
+        self.build(launches)
+        if scratch is None:
+            scratch = self.empty(room(launches), np.uint8)
+        counts = [one.count for launch in launches for one in launch.args if _counts(one)]
+        counters = self.zeros(max(counts, default=0), np.uint32)
+
+        def resolve(one: Any) -> Any:
+            if isinstance(one, Scratch):
+                return scratch[one.offset : one.end].view(one.dtype)[: one.count]
+            return counters[: one.count] if isinstance(one, Counters) else one
+
+        def bound(launch: Launch) -> Callable[[], None]:
+            kernel = self.kernel(launch.file, launch.name)
+            if launch.shared > kernel.max_dynamic_shared_size_bytes:
+                kernel.max_dynamic_shared_size_bytes = launch.shared
+            args = tuple(map(resolve, launch.args))
+            return lambda: kernel(launch.grid, launch.block, args, shared_mem=launch.shared)
+
+        return [bound(one) for one in launches]
+
+    def run(self, launches: Sequence[Launch]) -> None:
+        """Compile and launch, one after another."""
+        for call in self.bind(launches):
+            call()
+
+
+def _counts(one: Any) -> bool:
+    return isinstance(one, Counters)
+
+
+def room(launches: Iterable[Launch]) -> int:
+    """Return the bytes of scratch memory that launches need, one at a time."""
+    return max((a.end for one in launches for a in one.args if isinstance(a, Scratch)), default=0)
+
+
+def over(count: int, block: int = 256) -> tuple[tuple[int], tuple[int]]:
+    """Return grid and block of a launch with a thread, or more, for each of ``count`` things."""
+    return (max(1, -(-count // block)),), (block,)
+
+
+def struct(**fields: int) -> np.ndarray:
+    """Return a struct of 32-bit integers, in their order, to be given to a kernel by value."""
+    return np.array(tuple(fields.values()), [(name, np.int32) for name in fields])
+
+
+def act(name: str) -> str:
+    """Return the type that stands for an activation in CUDA C++ (`activations`)."""
+    return f"activation::{ACTIVATIONS[name].name}"
+
+
+@cache
+def source(file: str) -> str:
+    """Return the text of a source with what it includes in its place.
+
+    So the text is all that a kernel is made of, which is what CuPy's cache of kernels goes by.
+    """
+    return _expanded(file, set())
+
+
+def _expanded(file: str, seen: set[str]) -> str:
+    if file in seen:
+        return ""
+    seen.add(file)
+    text = activations() if file == "activations.cuh" else (HERE / file).read_text("utf-8")
+    text = text.replace("#pragma once\n", "\n")
+    return INCLUDE.sub(lambda found: _expanded(found[1], seen), text)
+
+
+def activations() -> str:
+    """Return the table of activations in CUDA C++: a type each, with value and slope."""
+    rows = {row.name: row for row in ACTIVATIONS.values() if not row.over_channels}
+    parts = [
+        f"struct {row.name} {{\n"
+        f"  static DEVICE float value(float x) {{ {_body(row.cuda_value)} }}\n"
+        f"  static DEVICE float slope(float x) {{ {_body(row.cuda_slope)} }}\n"
+        "};\n"
+        for row in rows.values()
+    ]
+    return '#include "common.cuh"\n' + "namespace activation {\n" + "".join(parts) + "}\n"
+
+
+def _body(text: str) -> str:
+    return text if "return" in text else f"return {text};"
