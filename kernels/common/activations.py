@@ -350,9 +350,7 @@ class mish(Elementwise):
         t = n / (n + F(2))
         return t + x * (F(1) - t * t) * e / (F(1) + e)
 
-    cuda_value = (
-        "float e = expf(fminf(x, 20.f)), n = e * (e + 2.f); return x * (n / (n + 2.f));"
-    )
+    cuda_value = "float e = expf(fminf(x, 20.f)), n = e * (e + 2.f); return x * (n / (n + 2.f));"
     cuda_slope = (
         "float e = expf(fminf(x, 20.f)), n = e * (e + 2.f), t = n / (n + 2.f);"
         " return t + x * (1.f - t * t) * e / (1.f + e);"

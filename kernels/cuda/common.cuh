@@ -93,6 +93,17 @@ DEVICE void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
 #endif
 }
 
+// Bits of a float, rounded to tf32; of halves the one away from zero.
+DEVICE uint32_t round_tf32(uint32_t bits) {
+#ifdef DARKPY_AMPERE
+  uint32_t rounded;
+  asm("cvt.rna.tf32.f32 %0, %1;\n" : "=r"(rounded) : "f"(__uint_as_float(bits)));
+  return rounded;
+#else
+  return (bits & 0x7F800000u) == 0x7F800000u ? bits : (bits + 0x1000u) & ~0x1FFFu;
+#endif
+}
+
 // As mma_f16, of tf32 (a float32 of which 10 bits of the fraction count), with a depth of 8.
 DEVICE void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #ifdef DARKPY_AMPERE

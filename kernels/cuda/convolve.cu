@@ -1,0 +1,149 @@
+// Convolution, and the gradient of its input, as a product of matrices: tensor cores by mma.sync.
+#include "activations.cuh"
+#include "implicit.cuh"
+#include "operand.cuh"
+
+constexpr int DEPTH = 4;  // pieces of the sum at a time: rows of 64 bytes
+
+// Where a piece of a row lies, in pieces: so turned that the pieces of eight rows lie in all banks.
+DEVICE int place(int row, int piece) { return row * DEPTH + (piece ^ (row / 2 & 3)); }
+
+// y = A(x * weights + bias) + residual, for BM pixels by BN filters a block, WM by WN a warp.
+//   x          the map; weights [filter][tap][channel], padded to pieces, of the same type
+//   residual   of y's shape, or null; bias, or null
+//   partials   statistics of the sums for each BM pixels (write_statistics), or null
+//   sums       for splits of the sum: [tile][split][BM * BN], added up in order by the last block of
+//              a tile, which `arrived` counts
+template <class P, class Out, class A, int BM, int BN, int WM, int WN, int STAGES>
+__global__ void __launch_bounds__(BM / WM * (BN / WN) * 32)
+    convolve(const typename P::Type* __restrict__ x, const typename P::Type* __restrict__ weights,
+             const float* __restrict__ bias, const Out* residual, Out* y, float* partials,
+             float* sums, unsigned* arrived, const Geometry g) {
+  typedef typename P::Type T;
+  constexpr int THREADS = BM / WM * (BN / WN) * 32, STAGE = (BM + BN) * DEPTH;
+  constexpr int PER_PASS = THREADS / DEPTH, LEFT = BM / PER_PASS, RIGHT = BN / PER_PASS;
+  constexpr int TM = WM / 16, TN = WN / 8;
+  static_assert(BM % PER_PASS == 0 && BN % PER_PASS == 0 && TN % 2 == 0);
+  extern __shared__ __align__(1024) unsigned char smem[];
+  uint4* pieces = (uint4*)smem;
+  const int t = threadIdx.x, lane = t % 32, warp = t / 32;
+  const int warp_row = warp / (BN / WN) * WM, warp_column = warp % (BN / WN) * WN;
+  const int filter_tiles = (g.filters + BN - 1) / BN, group = blockIdx.y / filter_tiles;
+  const int first_pixel = blockIdx.x * BM, first_filter = blockIdx.y % filter_tiles * BN;
+
+  const int total = g.y.count * g.x.count * (g.channels / PIECE<T>);
+  const int steps = (total + DEPTH - 1) / DEPTH, share = (steps + g.splits - 1) / g.splits;
+  const int begin = min((int)blockIdx.z * share, steps), end = min(begin + share, steps);
+
+  const T* map = x + group * g.channels;
+  const T* filters = weights + (size_t)group * g.filters * g.window * g.channels;
+  Window windows[LEFT];
+#pragma unroll
+  for (int i = 0; i < LEFT; i++) windows[i].begin(g, first_pixel + t / DEPTH + i * PER_PASS);
+  int at = begin * DEPTH + t % DEPTH;
+  Walk<T> walk;
+  walk.begin(g, at);
+
+  auto load = [&](int step) {
+    uint4* left = pieces + step % STAGES * STAGE;
+    uint4* right = left + BM * DEPTH;
+    bool more = at < total;
+#pragma unroll
+    for (int i = 0; i < LEFT; i++) {
+      bool inside = more && windows[i].has(walk);
+      const T* from = inside ? map + (windows[i].base + walk.map) : x;
+      cp_async16(left + place(t / DEPTH + i * PER_PASS, t % DEPTH), from, inside);
+    }
+#pragma unroll
+    for (int i = 0; i < RIGHT; i++) {
+      int row = t / DEPTH + i * PER_PASS, filter = first_filter + row;
+      bool inside = more && filter < g.filters;
+      const T* from =
+          inside ? filters + ((size_t)filter * g.window * g.channels + walk.weights) : weights;
+      cp_async16(right + place(row, t % DEPTH), from, inside);
+    }
+    at += DEPTH;
+    walk.advance(g, DEPTH);
+  };
+
+  float sum[TM][TN][4] = {};
+#pragma unroll
+  for (int i = 0; i < STAGES - 1; i++) {
+    if (begin + i < end) load(begin + i);
+    cp_async_commit();
+  }
+  for (int step = begin; step < end; step++) {
+    cp_async_wait<STAGES - 2>();
+    __syncthreads();
+    if (step + STAGES - 1 < end) load(step + STAGES - 1);
+    cp_async_commit();
+    const uint4* from_left = pieces + step % STAGES * STAGE;
+    const uint4* from_right = from_left + BM * DEPTH;
+#pragma unroll
+    for (int two = 0; two < DEPTH; two += 2) {
+      typename P::Left left[TM];
+      typename P::Right right[TN];
+#pragma unroll
+      for (int i = 0; i < TM; i++) {
+        uint32_t r[4];
+        ldmatrix_x4(r, from_left + place(warp_row + i * 16 + lane % 16, two + lane / 16));
+        left[i] = P::left(r);
+      }
+#pragma unroll
+      for (int j = 0; j < TN; j += 2) {
+        uint32_t r[4];
+        int row = warp_column + j * 8 + lane % 8 + lane / 16 * 8;
+        ldmatrix_x4(r, from_right + place(row, two + lane / 8 % 2));
+        right[j] = P::right(r[0], r[1]);
+        right[j + 1] = P::right(r[2], r[3]);
+      }
+#pragma unroll
+      for (int i = 0; i < TM; i++) {
+#pragma unroll
+        for (int j = 0; j < TN; j++) P::multiply(sum[i][j], left[i], right[j]);
+      }
+    }
+  }
+  cp_async_wait<0>();
+  __syncthreads();
+
+  if (g.splits > 1) {
+    float* own = sums + ((size_t)(blockIdx.y * gridDim.x + blockIdx.x) * g.splits) * (BM * BN);
+    float* mine = own + blockIdx.z * (BM * BN) + t;
+#pragma unroll
+    for (int i = 0; i < TM * TN * 4; i++) mine[i * THREADS] = sum[i / 4 / TN][i / 4 % TN][i % 4];
+    __threadfence();
+    __syncthreads();
+    unsigned* last = (unsigned*)smem;
+    unsigned* count = arrived + blockIdx.y * gridDim.x + blockIdx.x;
+    if (t == 0) *last = atomicAdd(count, 1u) == g.splits - 1u;
+    __syncthreads();
+    if (!*last) return;
+    if (t == 0) *count = 0;
+    __threadfence();
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < TM * TN * 4; i++) {
+      float all = 0.f;
+      for (int s = 0; s < g.splits; s++) all += own[s * (BM * BN) + i * THREADS + t];
+      sum[i / 4 / TN][i / 4 % TN][i % 4] = all;
+    }
+  }
+
+  float* tile = (float*)smem;
+#pragma unroll
+  for (int i = 0; i < TM; i++) {
+#pragma unroll
+    for (int j = 0; j < TN; j++) {
+      int row = warp_row + i * 16 + lane / 4, column = warp_column + j * 8 + lane % 4 * 2;
+      *(float2*)(tile + row * PITCH<BN> + column) = make_float2(sum[i][j][0], sum[i][j][1]);
+      *(float2*)(tile + (row + 8) * PITCH<BN> + column) = make_float2(sum[i][j][2], sum[i][j][3]);
+    }
+  }
+  __syncthreads();
+  if (partials) {
+    write_statistics<BM, BN, THREADS>(tile, tile + BM * PITCH<BN>, partials, g, first_pixel,
+                                      first_filter, group);
+  }
+  write_tile<Out, A, BM, BN, THREADS>(tile, bias, residual, y, g, first_pixel, first_filter, group);
+}
