@@ -1,17 +1,42 @@
 """The device of the tests: kernels run on the CPU, on numpy arrays."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from darkpy.kernels.cuda.device import Device
+from darkpy.kernels.cuda.device import ALIGNMENT, Device
 
 from .module import RawModule, Settings
 
 
+class HostDevice(Device):
+    """A Device whose arrays are numpy's, and lie as a GPU's would: at multiples of 256 bytes."""
+
+    def empty(self, count: int, dtype: Any) -> np.ndarray:
+        """Return a flat array of whatever was there."""
+        size = count * np.dtype(dtype).itemsize
+        raw = np.empty(size + ALIGNMENT, np.uint8)
+        start = -raw.ctypes.data % ALIGNMENT
+        return raw[start : start + size].view(dtype)
+
+    def zeros(self, count: int, dtype: Any) -> np.ndarray:
+        """Return a flat array of zeros."""
+        found = self.empty(count, dtype)
+        found[...] = 0
+        return found
+
+    def upload(self, array: Any) -> np.ndarray:
+        """Return an array of the device with the contents of numpy's."""
+        array = np.asarray(array)
+        found = self.empty(array.size, array.dtype).reshape(array.shape)
+        found[...] = array
+        return found
+
+
 def host_device(
     settings: Settings | None = None, *, arch: int = 90, processors: int = 132
-) -> Device:
+) -> HostDevice:
     """Return a Device as that of an H200, whose kernels run as ``settings`` say."""
     module = partial(RawModule, settings=settings or Settings())
-    return Device(np, module, arch=arch, processors=processors, most_shared=227 << 10)
+    return HostDevice(np, module, arch=arch, processors=processors, most_shared=227 << 10)

@@ -162,7 +162,8 @@ def test_reads_and_writes_memory_without_waste():
     x, w = (one.astype(np.float16) for one in conv(64, (16, 16), 64, 3, padding=1).draw())
     given, out = on.map((1, 64, 16, 16), "half"), on.map((1, 64, 16, 16), "half")
     given.array[:] = x.transpose(0, 2, 3, 1).reshape(-1)
-    launches = convolve(on, out, given, pack(w, "half"), size=3, padding=1, tile=SMALL, splits=1)
+    packed = on.upload(pack(w, "half"))
+    launches = convolve(on, out, given, packed, size=3, padding=1, tile=SMALL, splits=1)
     on.run(launches)
     kernel = on.kernel(launches[0].file, launches[0].name)
     seen = {name: [] for name in ("cp_async16(left", "cp_async16(right", "ldmatrix_x4(r, from_")}
