@@ -21,6 +21,7 @@ def convolve(ops: Any, x: Array, r: Array = None, **numbers: Any) -> Array:
     residual        "before" adds r to what is activated, "after" to what the activation gives
     pool            take the largest of each 2 x 2 cells at the end
     turned          w is that of a convolution of which this is the gradient by its input
+    repeat          write each pixel so many times, down and to the right
     """
     w, scale, bias = numbers["w"], numbers["scale"], numbers["bias"]
     w = w if scale is None else w * scale[:, None, None, None]
@@ -30,7 +31,9 @@ def convolve(ops: Any, x: Array, r: Array = None, **numbers: Any) -> Array:
     y = ops.add(y, r) if numbers["residual"] == "before" else y
     y = ops.activate(y, numbers["activation"])
     y = ops.add(y, r) if numbers["residual"] == "after" else y
-    return ops.maxpool(y, **HALF) if numbers["pool"] else y
+    y = ops.maxpool(y, **HALF) if numbers["pool"] else y
+    repeat = numbers.get("repeat", 1)
+    return ops.upsample(y, stride=repeat, scale=1.0) if repeat > 1 else y
 
 
 def turned(w: Array, groups: int) -> Array:

@@ -7,7 +7,7 @@ Pisarchyk and Lee 2020, https://arxiv.org/abs/2001.03288).
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,22 +65,32 @@ def place(program: Program, elsewhere: Container[Value] = ()) -> tuple[dict[Valu
     borders = margins(program)
     lives = {one: life for one, life in lifetimes(program).items() if one not in elsewhere}
     shapes = {root: strides(root, borders.get(root, (0, 0, 0, 0))) for root in lives}
-    placed: dict[Value, Place] = {}
-    for root in sorted(lives, key=lambda one: -shapes[one][0]):
+    offsets, size = offset({root: shape[0] for root, shape in shapes.items()}, lives)
+    return {root: Place(offsets[root], *shapes[root]) for root in shapes}, size
+
+
+def offset(
+    sizes: Mapping[Value, int], lives: Mapping[Value, tuple[int, int]]
+) -> tuple[dict[Value, int], int]:
+    """Return where each of some Values begins, and where the last ends, in bytes.
+
+    sizes  in bytes; lives  the first and the last op that need it
+    """
+    found: dict[Value, int] = {}
+    for root in sorted(sizes, key=lambda one: -sizes[one]):
         first, last = lives[root]
-        size, image, plane, row, border = shapes[root]
         others = sorted(
-            (placed[one].offset, placed[one].offset + placed[one].size)
-            for one in placed
+            (found[one], found[one] + sizes[one])
+            for one in found
             if lives[one][0] <= last and first <= lives[one][1]
         )
-        offset = 0
+        place = 0
         for start, end in others:
-            if offset + size <= start:
+            if place + sizes[root] <= start:
                 break
-            offset = max(offset, end)
-        placed[root] = Place(offset, size, image, plane, row, border)
-    return placed, max((one.offset + one.size for one in placed.values()), default=0)
+            place = max(place, end)
+        found[root] = place
+    return found, max((found[one] + sizes[one] for one in found), default=0)
 
 
 def lifetimes(program: Program) -> dict[Value, tuple[int, int]]:

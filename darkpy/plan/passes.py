@@ -148,11 +148,16 @@ def _merge(program: Program, first: Op, second: Op) -> None:
     program.ops = [op for op in program.ops if op not in pair]
 
 
-def elide_route(program: Program) -> None:
-    """Let layers write where their concatenation will be, and read channels where they are."""
+def elide_route(program: Program, whole: bool = False) -> None:
+    """Let layers write where their concatenation will be, and read channels where they are.
+
+    whole  only whole blocks of channels, and the last one, are read where they are
+    """
     for op in [op for op in program.ops if op.kind == "channels"]:
         apart = program.is_output(op.output) or program.is_input(op.inputs[0])
-        if op.numbers["start"] % BLOCK == 0 and not apart:
+        end = op.numbers["start"] + op.numbers["count"]
+        cut = whole and end % BLOCK and end != op.inputs[0].shape[1]
+        if op.numbers["start"] % BLOCK == 0 and not apart and not cut:
             op.output.base, op.output.start = op.inputs[0], op.numbers["start"]
             program.ops.remove(op)
     for op in [op for op in program.ops if op.kind == "concat"]:

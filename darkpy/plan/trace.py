@@ -29,6 +29,7 @@ class Value:
     start   the first channel within ``base``
     planar  whether it is laid out as numpy has it; otherwise in blocks of 16 channels
     half    whether it is of bf16, in blocks of 32 channels
+    stored  how a GPU's map has it: "float", "half" or "bf16"; nothing for what is no map there
     """
 
     shape: Shape
@@ -36,6 +37,7 @@ class Value:
     start: int = 0
     planar: bool = True
     half: bool = False
+    stored: str = ""
 
     @property
     def root(self) -> Value:

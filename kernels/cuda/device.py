@@ -178,18 +178,44 @@ class Device:
         """Return an array of numpy with the contents of the device's."""
         return array.get() if hasattr(array, "get") else np.array(array)
 
+    def write(self, array: Any, values: np.ndarray) -> None:
+        """Write numpy's numbers into an array of the device."""
+        array.set(values)
+
+    def capture(self, calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        """Return one call in the place of several: a CUDA graph. Nothing runs yet."""
+        stream = self.xp.cuda.Stream(non_blocking=True)
+        self.xp.cuda.runtime.deviceSynchronize()
+        with stream:
+            stream.begin_capture()
+            for call in calls:
+                call()
+            graph = stream.end_capture()
+
+        def replay(kept: Sequence[Callable[[], None]] = calls) -> None:
+            graph.launch(stream)
+            stream.synchronize()
+
+        return replay
+
     def map(self, shape: Sequence[int], type_: str) -> Map:
         """Return a new Map of a shape (n, c, h, w), not written yet."""
         n, c, h, w = shape
         pitch = -(-c // piece(type_)) * piece(type_)
         return Map(self.empty(n * h * w * pitch, TYPES[type_]), n, c, h, w, pitch, type_)
 
-    def build(self, launches: Iterable[Launch]) -> None:
-        """Compile all kernels that launches name, several at once."""
-        wanted = {(one.file, one.name) for one in launches} - self._kernels.keys()
-        if wanted:
-            with ThreadPoolExecutor(COMPILERS) as team:
-                list(team.map(lambda key: self.kernel(*key), sorted(wanted)))
+    def build(
+        self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Compile all kernels that launches name, several at once.
+
+        progress  called with (how many are done, of how many)
+        """
+        wanted = sorted({(one.file, one.name) for one in launches} - self._kernels.keys())
+        with ThreadPoolExecutor(COMPILERS) as team:
+            for done, _ in enumerate(team.map(lambda key: self.kernel(*key), wanted), 1):
+                if progress is not None:
+                    progress(done, len(wanted))
 
     def kernel(self, file: str, name: str) -> Any:
         """Return a kernel, compiled if it was not."""

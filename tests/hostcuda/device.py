@@ -1,5 +1,6 @@
 """The device of the tests: kernels run on the CPU, on numpy arrays."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,19 @@ class HostDevice(Device):
         found = self.empty(array.size, array.dtype).reshape(array.shape)
         found[...] = array
         return found
+
+    def write(self, array: np.ndarray, values: np.ndarray) -> None:
+        """Write numpy's numbers into an array of the device."""
+        array[...] = values
+
+    def capture(self, calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        """Return one call in the place of several."""
+
+        def replay() -> None:
+            for call in calls:
+                call()
+
+        return replay
 
 
 def host_device(

@@ -1,0 +1,141 @@
+"""Passes for plans on a GPU: what they share with the processor's, and how maps are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from ..passes import (
+    Pass,
+    _absorb,
+    drop_identities,
+    elide_route,
+    fold_batchnorm,
+    fuse_activation,
+    fuse_shortcut,
+    merge_siblings,
+)
+from ..trace import Op, Program, Value
+
+# Ops that read and write float32 whatever the precision: heads, and what comes after them.
+EXACT = frozenset(("yolo", "gaussian_yolo", "region", "softmax"))
+# Outputs of four dimensions that are no maps, by their position.
+ARRAYS = {
+    "conv2d_weight_grad": (0,),
+    "local_weight_grad": (0,),
+    "weighted_shortcut_grad": (0,),
+    "repeat_grad": (0,),
+}
+
+
+def inference_passes(type_: str) -> list[Pass]:
+    """Return the passes of an inference whose maps are stored as "float", "half" or "bf16"."""
+    return [
+        drop_identities,
+        fold_batchnorm,
+        fuse_activation,
+        fuse_shortcut,
+        merge_siblings,
+        fuse_upsample,
+        partial(elide_route, whole=True),
+        take_inputs,
+        partial(store, type_=type_),
+    ]
+
+
+def fuse_upsample(program: Program) -> None:
+    """Let a convolution write each pixel several times, where that is all that is read."""
+    for op in [op for op in program.ops if op.kind == "convolve"]:
+        up = program.sole_reader(op, "upsample")
+        if up and up.numbers["scale"] == 1 and op.numbers["residual"] == "none":
+            op.numbers["repeat"] = up.numbers["stride"]
+            _absorb(program, op, up)
+
+
+def take_inputs(program: Program) -> None:
+    """Begin with ops that make maps of what a program is given."""
+    for name, value in program.inputs.items():
+        readers = program.readers(value)
+        if not readers:
+            continue
+        own = Value(value.shape)
+        _reread(readers, value, own)
+        first = readers[0]
+        take = Op("take", [], {"name": name}, [own], first.node, back=first.back)
+        program.ops.insert(program.ops.index(first), take)
+
+
+def store(program: Program, type_: str) -> None:
+    """Say how each map is stored, convert where ops differ, and end with ops that give the outputs.
+
+    What only heads read is float32, as are the outputs, which are planar arrays.
+    """
+    for value in _maps(program):
+        value.root.stored = type_
+    exact = [op for op in program.ops if op.kind in EXACT]
+    for op in exact:
+        op.output.root.stored = "float"
+    if type_ != "float":
+        for op in exact:
+            for value in op.inputs:
+                _widen(program, op, value)
+        for value in program.outputs.values():
+            if value.root.stored == type_ and _may_be_wide(program, value):
+                value.stored = "float"
+    _give_outputs(program)
+
+
+def _maps(program: Program) -> Iterator[Value]:
+    """Yield every Value that is a map."""
+    arrays = {
+        id(op.outputs[i]) for op in program.ops for i in ARRAYS.get(op.kind, ()) if i < len(op.outputs)
+    }
+    given = {id(value) for value in program.inputs.values()}
+    for value in program.values():
+        if value.ndim == 4 and id(value) not in arrays and id(value) not in given:
+            yield value
+
+
+def _widen(program: Program, op: Op, value: Value) -> None:
+    """Let an op read a map as float32: written so if nobody else reads it, or else converted."""
+    if value.root.stored == "float":
+        return
+    if _may_be_wide(program, value):
+        value.stored = "float"
+        return
+    wide = Value(value.shape, stored="float")
+    _reread([op], value, wide)
+    convert = Op("convert", [value], {}, [wide], op.node, back=op.back)
+    program.ops.insert(program.ops.index(op), convert)
+
+
+def _may_be_wide(program: Program, value: Value) -> bool:
+    """Return whether a map's writer can write float32, and all its readers want it so."""
+    writer = program.writer(value)
+    parts = any(one.base is value for one in program.values())
+    return (
+        value.base is None
+        and not parts
+        and writer is not None
+        and writer.kind == "convolve"
+        and writer.numbers["residual"] == "none"
+        and all(op.kind in EXACT for op in program.readers(value))
+    )
+
+
+def _give_outputs(program: Program) -> None:
+    """End with ops that write maps asked for as planar arrays."""
+    for name, value in program.outputs.items():
+        if not value.root.stored:
+            continue
+        planar = Value(value.shape)
+        writer = program.writer(value)
+        node, back = (writer.node, writer.back) if writer else (-1, False)
+        at = program.ops.index(writer) + 1 if writer else 0
+        program.ops.insert(at, Op("to_planar", [value], {}, [planar], node, back=back))
+        program.outputs[name] = planar
+
+
+def _reread(ops: list[Op], old: Value, new: Value) -> None:
+    for op in ops:
+        op.args = [new if one is old else one for one in op.args]

@@ -1,0 +1,180 @@
+"""A plan on a GPU: all memory placed before, launches bound, and captured as one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DeviceError, NetworkError
+from ...kernels.cuda.device import TYPES, Device, Launch, Map, TooLarge, room
+from ...kernels.cuda.packing import PRECISIONS, padded
+from ...network import Network
+from ...run import OutOfMemory
+from .. import memory
+from ..passes import Pass
+from ..plan import Progress
+from ..trace import Op, Program, Value, trace
+from ..turn import Turn
+from . import lower
+from .passes import inference_passes
+
+Floats = NDArray[np.float32]
+Result = TypeVar("Result")
+ALIGNMENT = 256  # bytes
+
+
+class CudaPlan:
+    """A program bound to a device's memory and kernels; `darkpy.plan.Plan` is its elder.
+
+    Attributes: ``program``, ``launches`` (of each op), ``arena`` (bytes of all maps together),
+    ``weights`` (bytes of what was uploaded). Several threads may call one plan; they take turns.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        device: Device,
+        precision: str,
+        progress: Progress | None = None,
+    ) -> None:
+        self.program = program
+        self.device = device
+        self.precision = precision
+        self.type = PRECISIONS[precision]
+        self._uploaded: dict[int, tuple[Any, Any]] = {}
+        self._turn = Turn()
+        lives = memory.lifetimes(program)
+        given = {id(value) for value in program.inputs.values()}
+        self._sizes = {root: _bytes(root) for root in lives if id(root) not in given}
+        self._offsets, self.arena = memory.offset(self._sizes, lives)
+        self._arena = self._reserve(self.arena)
+        self._inputs = {
+            name: device.zeros(value.size, np.float32).reshape(value.shape)
+            for name, value in program.inputs.items()
+        }
+        self.launches = [(op, self._launches(op)) for op in program.ops]
+        forward = [one for op, found in self.launches if not op.back for one in found]
+        backward = [one for op, found in self.launches if op.back for one in found]
+        scratch = self._reserve(room([*forward, *backward]))
+        self._build([*forward, *backward], progress)
+        self._forward, self._backward = (
+            device.capture(device.bind(part, scratch)) for part in (forward, backward)
+        )
+        self._outputs = {name: self.at(value) for name, value in program.outputs.items()}
+
+    @property
+    def weights(self) -> int:
+        """Bytes of what was uploaded, weights and biases."""
+        return sum(one.nbytes for _, one in self._uploaded.values())
+
+    def __call__(self, images: Floats) -> dict[Any, Floats]:
+        """Return the outputs, by the index of each head, for images (batch, c, h, w) float32."""
+        return self.run({"image": images}, dict)
+
+    def run(
+        self, inputs: Mapping[Any, Floats], use: Callable[[dict[Any, Floats]], Result]
+    ) -> Result:
+        """Compute, and return what ``use`` makes of the outputs."""
+        with self._turn:
+            return use(self.advance(inputs))
+
+    def advance(self, inputs: Mapping[Any, Floats], back: bool = False) -> dict[Any, Floats]:
+        """Take inputs, run the way forward or back, and return its outputs on the host."""
+        for name, array in inputs.items():
+            shape = self.program.inputs[name].shape
+            if array.shape != shape:
+                raise NetworkError(f"expected an input of shape {shape}; got {array.shape}")
+            self.device.write(self._inputs[name], np.ascontiguousarray(array, np.float32))
+        (self._backward if back else self._forward)()
+        return {
+            name: self.device.download(array)
+            for name, array in self._outputs.items()
+            if isinstance(name, tuple) == back
+        }
+
+    def at(self, value: Value) -> Any:
+        """Return the Map, or the float32 array, that a Value is."""
+        root = value.root
+        start = self._offsets[root]
+        memory_ = self._arena[start : start + self._sizes[root]]
+        if not root.stored:
+            return memory_.view(np.float32)[: value.size].reshape(value.shape)
+        n, c, h, w = value.shape
+        flat = memory_.view(TYPES[root.stored])[value.channel :]
+        return Map(flat, n, c, h, w, padded(root.shape[1], root.stored), root.stored)
+
+    def given(self, array: Any) -> Any:
+        """Return the device's copy of an array of the host, made once."""
+        known = self._uploaded.get(id(array))
+        if known is None:
+            self._uploaded[id(array)] = known = (array, self.device.upload(array))
+        return known[1]
+
+    def input(self, name: Any) -> Any:
+        """Return the array that an input is written to."""
+        return self._inputs[name]
+
+    def _launches(self, op: Op) -> list[Launch]:
+        try:
+            return lower.launches(self, op)
+        except TooLarge as error:
+            where = self.program.network.nodes[op.node].where if op.node >= 0 else "the input"
+            raise NetworkError(f"{where}: {error}: take fewer or smaller pictures") from None
+
+    def _reserve(self, size: int) -> Any:
+        try:
+            return self.device.empty(size, np.uint8)
+        except MemoryError as error:
+            raise OutOfMemory(
+                f"{self.program.network.path}: maps take {size / 1e9:.1f} GB on the device at "
+                f"once: take fewer or smaller pictures ({error})"
+            ) from None
+
+    def _build(self, launches: Sequence[Launch], progress: Progress | None) -> None:
+        try:
+            self.device.build(launches, progress)
+        except Exception as error:
+            if type(error).__name__ != "CompileException":  # CuPy's
+                raise
+            raise DeviceError(f"a CUDA kernel does not compile here: {error}") from None
+
+
+def _bytes(root: Value) -> int:
+    """Return what a root Value takes, rounded up."""
+    if root.stored:
+        n, c, h, w = root.shape
+        size = n * h * w * padded(c, root.stored) * np.dtype(TYPES[root.stored]).itemsize
+    else:
+        size = 4 * root.size
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def compile(
+    network: Network,
+    params: Sequence[dict[str, Any]],
+    device: Device,
+    *,
+    batch: int = 1,
+    precision: str = "fp16",
+    passes: Sequence[Pass] | None = None,
+    release: bool = False,
+    progress: Progress | None = None,
+) -> CudaPlan:
+    """Return a plan of a network's inference on a device.
+
+    params     one dict of float32 arrays a node; the plan uploads packed copies
+    precision  "fp32"; "tf32" (operands of products with 10 bits of fraction); "fp16" or "bf16",
+               maps and weights of 16 bits, sums and heads of float32
+    release    empty ``params``
+    """
+    program = trace(network, params, batch)
+    for one in inference_passes(PRECISIONS[precision]) if passes is None else passes:
+        one(program)
+    plan = CudaPlan(program, device, precision, progress)
+    if release:
+        for own in params:
+            own.clear()
+    return plan
