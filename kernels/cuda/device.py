@@ -271,6 +271,11 @@ def over(count: int, block: int = 256) -> tuple[tuple[int], tuple[int]]:
     return (max(1, -(-count // block)),), (block,)
 
 
+def ends(*maps: Map) -> tuple[Any, ...]:
+    """Return array and pitch of each map, as kernels take them."""
+    return tuple(part for one in maps for part in (one.array, np.int32(one.pitch)))
+
+
 def struct(**fields: int) -> np.ndarray:
     """Return a struct of 32-bit integers, in their order, to be given to a kernel by value."""
     return np.array(tuple(fields.values()), [(name, np.int32) for name in fields])

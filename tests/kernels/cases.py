@@ -193,6 +193,17 @@ OTHERS = [
     ),
 ]
 
+# Gradients that follow from the rows above, and maps whose channels fill no piece of 16 bytes.
+MAPS = [
+    Case("add", "five", (normal(1, 11, 2, 3),) * 5),
+    Case("concat", "pieces", (normal(2, 16, 3, 2), normal(2, 8, 3, 2), normal(2, 5, 3, 2))),
+    Case("concat_grad", "three", (normal(2, 6, 4, 3),), {"counts": (1, 3, 2)}),
+    Case("concat_grad", "pieces", (normal(2, 29, 3, 2),), {"counts": (16, 8, 5)}),
+    Case("channels", "piece", (normal(2, 21, 3, 4),), {"start": 8, "count": 11}),
+    Case("channels_grad", "middle", (normal(2, 3, 3, 4),), {"start": 2, "channels": 6}),
+    Case("channels_grad", "piece", (normal(2, 11, 3, 4),), {"start": 8, "channels": 37}),
+]
+
 TIMED = [
     conv(3, 416, 32, 3, padding=1, timed=True),
     conv(32, 416, 64, 3, 2, 1, timed=True),
@@ -244,7 +255,17 @@ TIMED += [
     *steps("timed", 512, 256, 3, 3, timed=True),
 ]
 
-CASES = [*CONVOLUTIONS, *POOLS, *ACTIVATES, *NORMS, *SUPPRESSIONS, *TRAINING, *OTHERS, *TIMED]
+CASES = [
+    *CONVOLUTIONS,
+    *POOLS,
+    *ACTIVATES,
+    *NORMS,
+    *SUPPRESSIONS,
+    *TRAINING,
+    *OTHERS,
+    *MAPS,
+    *TIMED,
+]
 
 
 def found(n: int, a: int, m: int) -> Draw:
