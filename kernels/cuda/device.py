@@ -276,9 +276,13 @@ def ends(*maps: Map) -> tuple[Any, ...]:
     return tuple(part for one in maps for part in (one.array, np.int32(one.pitch)))
 
 
-def struct(**fields: int) -> np.ndarray:
-    """Return a struct of 32-bit integers, in their order, to be given to a kernel by value."""
-    return np.array(tuple(fields.values()), [(name, np.int32) for name in fields])
+def struct(**fields: int | float) -> np.ndarray:
+    """Return a struct to be given to a kernel by value: an int of 32 bits, or a float, for each."""
+    types = [
+        (name, np.float32 if isinstance(value, float) else np.int32)
+        for name, value in fields.items()
+    ]
+    return np.array(tuple(fields.values()), types)
 
 
 def act(name: str) -> str:

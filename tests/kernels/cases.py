@@ -320,3 +320,14 @@ CASES += [
     head_loss("yolo_loss", 8, 8, 76, timed=True, iou_loss="ciou"),
     head_loss("gaussian_yolo_loss", 12, 8, 76, timed=True),
 ]
+
+CASES += [
+    Case("yolo", "pixel", (normal(3, 18, 1, 1),), {"classes": 1, "scale_x_y": 1.2}),
+    Case("gaussian_yolo", "plain", (normal(2, 36, 3, 4),), {"classes": 3}),
+    Case("gaussian_yolo", "scaled", (normal(2, 11, 3, 4),), {"classes": 2, "scale_x_y": 1.1}),
+    Case("region", "raw", (normal(2, 16, 3, 4),), {"classes": 3}),
+    Case("region", "softmax", (normal(2, 45, 3, 5),), {"classes": 40, "counts": (40,)}),
+    Case("region", "tree", (normal(3, 33, 2, 2),), {"classes": 6, "counts": (1, 3)}),
+    Case("region_inverse", "two", (normal(2, 16, 3, 4),), {"classes": 3}),
+    Case("region_inverse", "pixel", (normal(2, 33, 1, 1),), {"classes": 6}),
+]

@@ -1,0 +1,22 @@
+"""Numbers of pictures in the order of planes (c, h, w), in a map or in an array of the device."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .device import Map, struct
+
+Numbers = Map | Any  # an array (n, ...)
+
+
+def order(x: Numbers) -> np.ndarray:
+    """Return the struct Order of a Map, or of an array without gaps (n, ...)."""
+    if isinstance(x, Map):
+        return struct(step=x.h * x.w * x.pitch, cells=x.h * x.w, pitch=x.pitch)
+    return struct(step=math.prod(x.shape[1:]), cells=1, pitch=1)
+
+
+def contents(x: Numbers) -> Any:
+    """Return the array that holds them."""
+    return x.array if isinstance(x, Map) else x
