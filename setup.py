@@ -55,6 +55,11 @@ setup(
         "test": [
             "hypothesis",
             "mypy>=1.13,<3",
+            # CUDA's compiler and disassembler: kernels are compiled for GPUs where there is none
+            *(
+                f"nvidia-cuda-{what}==13.*; sys_platform == 'linux'"
+                for what in ("nvdisasm", "nvrtc", "runtime")
+            ),
             "pycocotools",
             "pytest>=8",
             "pytest-xdist>=3.5",

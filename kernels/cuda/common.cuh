@@ -2,9 +2,8 @@
 // asynchronous copies, accesses of 16 bytes. All inline assembly of the project is here, and all
 // that depends on the architecture: kernels have neither.
 //
-// nvcc and NVRTC compile what follows for sm_75 and later; where a device lacks an instruction,
-// others that it has stand in. On the CPU the same names are functions of tests/hostcuda
-// (HOSTCUDA).
+// NVRTC compiles what follows for sm_75 and later; where a device lacks an instruction, others that
+// it has stand in. On the CPU the same names are functions of tests/hostcuda (HOSTCUDA).
 #pragma once
 
 #ifdef HOSTCUDA
@@ -135,8 +134,13 @@ DEVICE void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
                : "memory");
 }
 
-// Accesses of 16 bytes, at multiples of 16.
-DEVICE uint4 load16(const void* address) { return *(const uint4*)address; }
+// Accesses of 16 bytes, at multiples of 16. The empty assembly takes all of a load, which the
+// compiler would else break up where a branch uses only some of it.
+DEVICE uint4 load16(const void* address) {
+  uint4 value = *(const uint4*)address;
+  asm("" : "+r"(value.x), "+r"(value.y), "+r"(value.z), "+r"(value.w));
+  return value;
+}
 DEVICE void store16(void* address, uint4 value) { *(uint4*)address = value; }
 
 // Begin to copy 16 bytes from global to shared memory, or to fill them with zeros if not `inside`;

@@ -1,35 +1,24 @@
 """What kernels take from kernels/cuda/common.cuh compiles for every architecture it tells apart."""
 
-import shutil
-import subprocess
-
 import pytest
 
-from .cases import INCLUDE, KERNELS
+from darkpy.kernels.cuda import device
+from tests.nvrtc import compiled, missing
 
-NVCC = shutil.which("nvcc")
+from .cases import GEMM_BF16, GEMM_F16, source
+
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_120")
-FILES = ("gemm_mma", "mma_fallback")  # between them they use every function but load16 and store16
+# Between them they use every function but load16 and store16.
+FILES = {"gemm_mma": (GEMM_F16, GEMM_BF16), "mma_fallback": ("mma_both_ways",)}
 
 
-@pytest.mark.skipif(NVCC is None, reason="there is no nvcc")
-@pytest.mark.slow
+@pytest.mark.skipif(bool(missing()), reason=missing())
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("file", FILES)
-def test_compiles_for(tmp_path, architecture, file):
-    command = [
-        NVCC,
-        f"-arch={architecture}",
-        "-cubin",
-        INCLUDE,
-        "-Xptxas=-v",
-        "-Werror=all-warnings",
-    ]
-    done = subprocess.run(
-        [*command, KERNELS / f"{file}.cu", "-o", tmp_path / "kernel.cubin"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "0 bytes spill stores, 0 bytes spill loads" in done.stderr
+def test_compiles_for(architecture, file):
+    common = device.source("common.cuh")
+    code = source(file).replace('#include "common.cuh"', common)
+    kernels = compiled(code, FILES[file], architecture)
+    # Turing has no products of bfloat16; the shuffles in their place take more registers.
+    most = 16 if architecture == "sm_75" else 0
+    assert max(one.spilled for one in kernels.values()) <= most
