@@ -25,6 +25,9 @@ GIVEN = {
     "weighted_shortcut": {0},
     "weighted_shortcut_grad": {1},
     "repeat": {1},
+    "sgd_step": {0, 1, 2},
+    "adam_step": {0, 1, 2, 3},
+    "ema_step": {0, 1},
 }
 GIVES = {"conv2d_weight_grad": {0}, "local_weight_grad": {0}, "weighted_shortcut_grad": {0}}
 
