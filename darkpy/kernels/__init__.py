@@ -42,6 +42,11 @@ def ops(device: str) -> SimpleNamespace:
     return Overlaid(**table, _own=own, device=device)
 
 
+def launchers() -> Any:
+    """Return the ops of a GPU by name: each gives the launches that compute it (kernels/cuda)."""
+    return import_module(".cuda", __name__)
+
+
 class Overlaid(SimpleNamespace):
     """Ops by name; a device's own are looked up in its package, ``_own``, when first asked for."""
 

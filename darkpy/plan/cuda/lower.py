@@ -8,8 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...errors import DeviceError
-from ...kernels import cuda
-from ...kernels.cuda.device import Device, Launch, Map
+from ...kernels import launchers
+from ...kernels.cuda.conv2d import way
+from ...kernels.cuda.depthwise import depthwise, pack_taps, tap_count
+from ...kernels.cuda.device import Device, Launch
+from ...kernels.cuda.grouped import band_count, grouped, pack_bands
 from ...kernels.cuda.packing import pack
 from ..fused import turned
 from ..trace import Op, Program, Value
@@ -38,6 +41,7 @@ class Bench(Protocol):
         """Return the array that an input is written to."""
 
 
+cuda = launchers()
 Lower = Callable[[Bench, Op], list[Launch]]
 
 
@@ -75,29 +79,32 @@ def _take(bench: Bench, op: Op) -> list[Launch]:
 
 def _convolve(bench: Bench, op: Op) -> list[Launch]:
     """Fold the scale into the weights, pack them, convolve."""
-    n = op.numbers
-    w, scale, bias = n["w"], n["scale"], n["bias"]
-    w = w if scale is None else w * scale[:, None, None, None]
+    n, bias = op.numbers, op.numbers["bias"]
+    w = n["w"] if n["scale"] is None else n["w"] * n["scale"][:, None, None, None]
     w = turned(w, n["groups"]) if n.get("turned") else w
-    x = bench.at(op.inputs[0])
+    x, y = bench.at(op.inputs[0]), bench.at(op.output)
     residual = bench.at(op.inputs[1]) if n["residual"] != "none" else None
-    found: list[Launch] = cuda.convolve(
-        bench.device,
-        bench.at(op.output),
-        x,
-        bench.given(pack(w, x.type, n["groups"])),
-        None if bias is None else bench.given(np.ascontiguousarray(bias, np.float32)),
-        residual,
-        size=w.shape[2],
-        stride=n["stride"],
-        padding=n["padding"],
-        dilation=n["dilation"],
-        groups=n["groups"],
-        activation=n["activation"],
-        residual_first=n["residual"] == "before",
-        repeat=n.get("repeat", 1),
-        precision=bench.precision,
-    )
+    bias = None if bias is None else bench.given(np.ascontiguousarray(bias, np.float32))
+    how = {key: n[key] for key in ("stride", "padding", "dilation", "activation")}
+    how["size"] = w.shape[2]
+    kind = way(x, y.c, n["groups"])
+    device = bench.device
+    found: list[Launch]
+    if kind == "dense":
+        how |= {"groups": n["groups"], "repeat": n.get("repeat", 1), "precision": bench.precision}
+        packed = bench.given(pack(w, x.type, n["groups"]))
+        first = n["residual"] == "before"
+        found = cuda.convolve(device, y, x, packed, bias, residual, residual_first=first, **how)
+        return found
+    how["residual"] = n["residual"] if residual else None
+    if kind == "depthwise":
+        taps = device.empty(tap_count(x, w.shape[2]), np.float32)
+        device.run(pack_taps(device, taps, device.upload(w), x=x, size=w.shape[2]))
+        found = depthwise(device, y, x, taps, bias, residual, **how)
+        return found
+    bands = device.empty(band_count(y, x, n["groups"], w.shape[2]), np.float32)
+    device.run(pack_bands(device, bands, device.upload(w), y=y, x=x, groups=n["groups"]))
+    found = grouped(device, y, x, bands, bias, residual, groups=n["groups"], **how)
     return found
 
 

@@ -19,6 +19,7 @@ from ..trace import Op, Program, Value
 
 # Ops that read and write float32 whatever the precision: heads, and what comes after them.
 EXACT = frozenset(("yolo", "gaussian_yolo", "region", "softmax"))
+PLANAR = frozenset(("yolo", "gaussian_yolo", "region"))  # write a map, or a planar array
 # Outputs of four dimensions that are no maps, by their position.
 ARRAYS = {
     "conv2d_weight_grad": (0,),
@@ -47,7 +48,8 @@ def fuse_upsample(program: Program) -> None:
     """Let a convolution write each pixel several times, where that is all that is read."""
     for op in [op for op in program.ops if op.kind == "convolve"]:
         up = program.sole_reader(op, "upsample")
-        if up and up.numbers["scale"] == 1 and op.numbers["residual"] == "none":
+        plain = op.numbers["groups"] == 1 and op.numbers["residual"] == "none"
+        if up and up.numbers["scale"] == 1 and plain:
             op.numbers["repeat"] = up.numbers["stride"]
             _absorb(program, op, up)
 
@@ -87,9 +89,7 @@ def store(program: Program, type_: str) -> None:
 
 def _maps(program: Program) -> Iterator[Value]:
     """Yield every Value that is a map."""
-    arrays = {
-        id(op.outputs[i]) for op in program.ops for i in ARRAYS.get(op.kind, ()) if i < len(op.outputs)
-    }
+    arrays = {id(op.outputs[i]) for op in program.ops for i in ARRAYS.get(op.kind, ())}
     given = {id(value) for value in program.inputs.values()}
     for value in program.values():
         if value.ndim == 4 and id(value) not in arrays and id(value) not in given:
@@ -119,17 +119,21 @@ def _may_be_wide(program: Program, value: Value) -> bool:
         and writer is not None
         and writer.kind == "convolve"
         and writer.numbers["residual"] == "none"
+        and writer.numbers["groups"] == 1
         and all(op.kind in EXACT for op in program.readers(value))
     )
 
 
 def _give_outputs(program: Program) -> None:
-    """End with ops that write maps asked for as planar arrays."""
+    """End with ops that write maps asked for as planar arrays; heads write these themselves."""
     for name, value in program.outputs.items():
         if not value.root.stored:
             continue
-        planar = Value(value.shape)
         writer = program.writer(value)
+        if writer and writer.kind in PLANAR and value.base is None and not program.readers(value):
+            value.stored = ""
+            continue
+        planar = Value(value.shape)
         node, back = (writer.node, writer.back) if writer else (-1, False)
         at = program.ops.index(writer) + 1 if writer else 0
         program.ops.insert(at, Op("to_planar", [value], {}, [planar], node, back=back))

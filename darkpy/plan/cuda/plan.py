@@ -144,6 +144,7 @@ class CudaPlan:
 
 def _bytes(root: Value) -> int:
     """Return what a root Value takes, rounded up."""
+    size: int
     if root.stored:
         n, c, h, w = root.shape
         size = n * h * w * padded(c, root.stored) * np.dtype(TYPES[root.stored]).itemsize
