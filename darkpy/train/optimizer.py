@@ -29,6 +29,11 @@ def learned(node: Node, options: NetOptions) -> list[str]:
     return [name for name in node.params if name not in (*STATISTICS, *still)]
 
 
+def averaged(node: Node, options: NetOptions) -> list[str]:
+    """Return the names of what the moving average follows: all that a convolution is made of."""
+    return learned(node, options) if node.layer.section == "convolutional" else []
+
+
 def frozen_layers(network: Network) -> int:
     """Return how many layers, from the first, ``stopbackward=1`` freezes: all before the last."""
     return max((n.index for n in network.nodes if n.layer.stopbackward == 1), default=0)
@@ -73,14 +78,19 @@ class Optimizer:
 
     def updates(self, node: Node, iteration: int) -> bool:
         """Tell whether the parameters of a node move in this iteration."""
-        layer, index = node.layer, node.index
-        return not (
-            index < self.frozen
-            or index <= self.only_statistics
-            or layer.burnin_update * self.network.options.burn_in > iteration
-            or layer.dont_update >= iteration
-            or not self.moments[index]
-        )
+        return self.moves(node) and iteration >= self.first(node)
+
+    def moves(self, node: Node) -> bool:
+        """Tell whether the parameters of a node ever move."""
+        index = node.index
+        is_still = index < self.frozen or index <= self.only_statistics
+        return not is_still and bool(self.moments[index])
+
+    def first(self, node: Node) -> int:
+        """Return the first iteration in which the parameters of a node move, if they do."""
+        layer = node.layer
+        burn_in = self.network.options.burn_in
+        return max(layer.burnin_update * burn_in, layer.dont_update + 1)
 
     def update(
         self, grads: Sequence[dict[str, Array]], rate: float, batch: int, iteration: int

@@ -24,7 +24,7 @@ from ..randomness import generator
 from ..run import Tape
 from ..weights import Params, read_weights, write_weights
 from .figures import HeadFigures
-from .optimizer import STATISTICS, Optimizer, learned, stop_layer
+from .optimizer import STATISTICS, Optimizer, averaged, stop_layer
 from .schedule import learning_rate, minibatch
 
 SUM = 1e-4  # microseconds to add a number
@@ -344,17 +344,12 @@ class Trainer:
 
     def start_average(self) -> list[dict[str, NDArray[np.float32]]]:
         """Let ``average`` be the weights as they are, and return it."""
+        o = self.network.options
         self.average = [
-            {name: self.params[node.index][name].copy() for name in self._averaged(node)}
+            {name: self.params[node.index][name].copy() for name in averaged(node, o)}
             for node in self.network.nodes
         ]
         return self.average
-
-    def _averaged(self, node: Node) -> list[str]:
-        """Return the names of what the average follows: all that a convolution is made of."""
-        if node.layer.section != "convolutional":
-            return []
-        return learned(node, self.network.options)
 
 
 class _Figures:
