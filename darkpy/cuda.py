@@ -1,7 +1,6 @@
 """CUDA on this machine: what is there, and what is missing with what mends it.
 
-The driver is asked by ctypes; CuPy is imported only where it is installed. Nothing here raises,
-and nothing is computed: darkpy has no CUDA kernels yet.
+The driver is asked by ctypes; CuPy is imported only where it is installed. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ LEAST_DRIVER = (12, 0)  # of CUDA
 LEAST_CARD = (7, 0)  # compute capability: Volta
 LEAST_CARD_13 = (7, 5)  # what CUDA 13 still compiles for: Turing
 DRIVERS = "https://www.nvidia.com/drivers"
-ON_CPU = "so far this version computes on the processor only, with device 'cpu'"
+ON_CPU = "device 'cpu' computes on the processor"
 SOURCE = """extern "C" __global__ void fill(float *x, float value) {
     x[blockIdx.x * blockDim.x + threadIdx.x] = value;
 }"""
@@ -87,17 +86,22 @@ class _Refused(Exception):
 
 
 def refusal(device: str) -> str:
-    """Return why darkpy does not compute on "cuda" or "cuda:N", in one sentence."""
+    """Return why darkpy cannot compute on "cuda" or "cuda:N", in one sentence; empty if it can."""
     index = int(device.partition(":")[2] or 0)
     for one in _findings(index):
         if one.missing:
             return f"device {device!r}: {one.missing}; {ON_CPU}"
-    return f"device {device!r}: all that CUDA needs is there, but {ON_CPU}"
+    return ""
+
+
+def usable() -> bool:
+    """Return whether "cuda:0" computes; nothing is imported where no CuPy is installed."""
+    return bool(installed()) and not refusal("cuda:0")
 
 
 def findings() -> list[Finding]:
     """Return what there is of CUDA: driver, GPUs, CuPy, NVRTC. None of it is a fault."""
-    return [*_findings(None), Finding("CUDA kernels", "none in this version")]
+    return list(_findings(None))
 
 
 def _findings(index: int | None) -> Iterator[Finding]:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels
+from . import cuda, kernels
 from .boxes import correct
 from .cfg import expand, read_names
 from .data.image import prepare
@@ -21,14 +21,16 @@ from .decode import DECODE, Candidates, suppress, to_detections
 from .detections import Detections
 from .errors import DarkpyError, DeviceError, NetworkError, WeightsError
 from .network import Network, Node
-from .plan import Plan, Progress, compile, flops, require
+from .plan import Plan, Progress, compile, default_precision, flops, require
 from .plan.turn import Turn
 from .run import Tape
 from .weights import Params, read_weights
 
 if TYPE_CHECKING:
+    from .plan.cuda import CudaPlan
     from .plan.tune import Result
 
+AnyPlan: TypeAlias = "Plan | CudaPlan"
 PLAN_FROM = 50_000_000  # floating point operations of convolutions
 MOST_AT_ONCE = 8  # pictures; twice as many gain nothing
 MAPS_AT_ONCE = 256 << 20  # bytes that the two largest maps of so many pictures may take
@@ -43,7 +45,7 @@ def load(
     *,
     strict: bool = False,
     threads: int | None = None,
-    precision: str = "fp32",
+    precision: str | None = None,
     progress: Progress | None = None,
 ) -> Detector:
     """Read a network and its weights, ready to detect.
@@ -51,12 +53,13 @@ def load(
     cfg      a darknet .cfg
     weights  a darknet .weights of all its layers; None draws random ones (seed 0)
     names    a .names file or a sequence of class names; None numbers the classes
-    device   "auto" or "cpu"; "reference" runs the plain array code that defines each kernel; there
-             is no "cuda" yet, and who asks for it is told so, and what else is missing
+    device   "auto": the first GPU that CUDA computes on, or else the processor; "cpu"; "cuda" or
+             "cuda:N"; "reference" runs the plain array code that defines each kernel
     strict   make errors of warnings about the .cfg, as of a key that is not known; and compute by
              no algorithm that is less exact than direct sums in float32 (see docs/engine.md)
     threads  that share the work on one picture; None takes what the process may use
-    precision  "fp32"; or "bf16": numbers of 16 bits, sums of 32, on processors that have them
+    precision  of maps and weights; sums are float32 in all. On a processor "fp32", which None is,
+             or "bf16" where it has that; on a GPU "fp16", which None is, "bf16", "tf32" or "fp32"
     progress  called with (how many are done, of how many) while kernels are built for this machine
 
     Raises CfgError, NetworkError, WeightsError or DeviceError; each says where and why.
@@ -115,7 +118,7 @@ class Detector:
         *,
         strict: bool = False,
         threads: int | None = None,
-        precision: str = "fp32",
+        precision: str | None = None,
         again: Callable[[], Sequence[dict[str, NDArray[np.float32]]]] | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -128,12 +131,13 @@ class Detector:
         self._again = again
         self._asked = again is None  # for the parameters, by others than a plan
         self.names = tuple(names)
-        self.device = "cpu" if device == "auto" else device
-        self.ops: Any = kernels.ops(self.device)
-        require(precision, strict)
-        if precision != "fp32" and self.device != "cpu":
-            raise DeviceError(f"precision {precision!r}: expected device 'cpu'; got {device!r}")
-        self.precision = precision
+        if device == "auto":
+            device = "cuda:0" if cuda.usable() else "cpu"
+        self.device = device
+        self._gpu: Any = None if device in ("cpu", "reference") else kernels.gpu(device)
+        self.ops: Any = kernels.ops("cpu" if self._gpu else device)
+        self.precision = precision or default_precision(device, strict)
+        require(self.precision, strict, device)
         self.letter_box = network.options.letter_box
         self._tape = Tape(network, params, self.ops)
         if threads is not None and threads < 1:
@@ -141,7 +145,7 @@ class Detector:
         self.threads = threads
         self.strict = strict
         self.progress = progress
-        self._plans: dict[int, Plan] = {}
+        self._plans: dict[int, AnyPlan] = {}
         self._turn = Turn()
         self.detection_heads = tuple(node for node in network.nodes if node.layer.section in DECODE)
         self.classes = max((head_of(node).classes for node in self.detection_heads), default=0)
@@ -289,34 +293,39 @@ class Detector:
 
         A network of less than `PLAN_FROM` operations a picture does not: making the code of a plan,
         once a machine, would take longer than a great many of its pictures. There is bf16 in plans
-        alone.
+        alone, and on a GPU there is nothing else.
         """
         large = self.precision != "fp32" or flops(self.network) >= PLAN_FROM
-        return self.device == "cpu" and large
+        return self._gpu is not None or (self.device == "cpu" and large)
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> AnyPlan:
         """The plan of this network for one picture; made when it is first asked for."""
         return self.plan_of(1)
 
-    def plan_of(self, batch: int) -> Plan:
+    def plan_of(self, batch: int) -> AnyPlan:
         """Return the plan for so many pictures at once."""
         with self._turn:
             if batch not in self._plans:
                 for other in {*self._plans} - {1} if batch > 1 else ():
                     del self._plans[other]
                 self._read_again()
-                self._plans[batch] = compile(
-                    self.network,
-                    self._params,
-                    batch=batch,
-                    threads=self.threads,
-                    strict=self.strict,
-                    precision=self.precision,
-                    release=not self._asked,
-                    progress=self.progress,
-                )
+                self._plans[batch] = self._compile(batch)
             return self._plans[batch]
+
+    def _compile(self, batch: int) -> AnyPlan:
+        how: dict[str, Any] = {
+            "batch": batch,
+            "precision": self.precision,
+            "release": not self._asked,
+            "progress": self.progress,
+        }
+        if self._gpu is None:
+            how |= {"threads": self.threads, "strict": self.strict}
+            return compile(self.network, self._params, **how)
+        from .plan.cuda import compile as compile_on_gpu
+
+        return compile_on_gpu(self.network, self._params, self._gpu, **how)
 
     def tune(self, batch: int = 1, rounds: int = 9, progress: Progress | None = None) -> Result:
         """Measure the algorithms of each convolution, and take the fastest from now on.
@@ -360,7 +369,7 @@ class Detector:
         return thread
 
     def _check_tunable(self) -> None:
-        if not self.planned or self.precision != "fp32":
+        if not self.planned or self.device != "cpu" or self.precision != "fp32":
             raise DeviceError(
                 f"{self.network.path}: nothing to tune: expected device 'cpu', precision 'fp32' "
                 f"and {PLAN_FROM / 1e6:.0f} MFLOP or more a picture"

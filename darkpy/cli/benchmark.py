@@ -53,13 +53,14 @@ def network(
     runs: int,
     threads: int | None,
     batch: int,
-    precision: str,
+    precision: str | None,
     strict: bool,
     json: str | None,
 ) -> None:
     """Time CFG as a whole: milliseconds, GFLOP/s, the share of the processor's peak, memory."""
     from ..plan.whole import machine, measure
 
+    precision = precision or "fp32"
     net, made = compiled(cfg, weights, threads, batch, precision, strict)
     found, about = measure(made, runs), machine(made.threads)
     figures = {

@@ -62,9 +62,9 @@ def test(
     letter_box: bool,
     save: str | None,
     strict: bool,
-    precision: str,
+    precision: str | None,
     dont_show: bool,
-    i: int | None,
+    i: str,
 ) -> int:
     """Detect objects in pictures: files, folders, globs, or lists of paths (.txt).
 
@@ -74,7 +74,7 @@ def test(
     from ..detect import load
 
     names = names_of(read_data(data, strict))
-    detector = load(cfg, weights, names, strict=strict, precision=precision, progress=building())
+    detector = load(cfg, weights, names, i, strict=strict, precision=precision, progress=building())
     check_names(detector, names, data)
     boxed = letter_box or detector.letter_box
     drawings = Drawings(save, window=not dont_show)

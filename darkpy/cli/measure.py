@@ -64,7 +64,8 @@ def map_(
     coco: bool,
     letter_box: bool,
     strict: bool,
-    precision: str,
+    precision: str | None,
+    i: str,
     **settings: Any,
 ) -> int:
     """Measure the mean average precision on the pictures that `valid =` in DATA lists.
@@ -80,7 +81,7 @@ def map_(
 
         require()
     paths = read_list(_list_of(options, "valid"))
-    detector = _load(options, cfg, weights, strict, precision)
+    detector = _load(options, cfg, weights, device=i, strict=strict, precision=precision)
     truths = read_truths(paths, detector.classes)
     pictures = _pictures(detector, paths, letter_box)
     if coco:
@@ -147,7 +148,8 @@ def valid(
     out: str | None,
     letter_box: bool,
     strict: bool,
-    precision: str,
+    precision: str | None,
+    i: str,
     **ignored: Any,
 ) -> int:
     """Write detections for a judge: `eval =` in DATA says which (voc, coco, imagenet, bdd, kitti).
@@ -160,7 +162,7 @@ def valid(
 
     options = read_data(data, strict)
     paths = read_list(_list_of(options, "valid"))
-    detector = _load(options, cfg, weights, strict, precision)
+    detector = _load(options, cfg, weights, device=i, strict=strict, precision=precision)
     pictures = _pictures(detector, paths, letter_box)
     folder = options.results or "results"
     _show_heads(pictures)
@@ -172,7 +174,15 @@ def valid(
 
 @click.command(cls=Command)
 @network_arguments
-def recall(data: str, cfg: str, weights: str, strict: bool, precision: str, **ignored: Any) -> int:
+def recall(
+    data: str,
+    cfg: str,
+    weights: str,
+    strict: bool,
+    precision: str | None,
+    i: str,
+    **ignored: Any,
+) -> int:
     """Measure how many objects any box covers, whatever its class; the last line is the result.
 
     As in darknet, each picture's line goes to standard error, and pictures are never letterboxed.
@@ -185,7 +195,8 @@ def recall(data: str, cfg: str, weights: str, strict: bool, precision: str, **ig
 
     paths = read_list(_list_of(read_data(data, strict), "valid"))
     truths = read_truths(paths)
-    detector = load(cfg, weights, strict=strict, precision=precision, progress=building())
+    how: dict[str, Any] = {"device": i, "strict": strict, "precision": precision}
+    detector = load(cfg, weights, **how, progress=building())
     pictures = Pictures(detector, paths, letter_box=False)
     counts = Recall()
     for seen in pictures:
@@ -266,12 +277,12 @@ def _list_of(options: Data, key: str) -> str:
     return path
 
 
-def _load(options: Data, cfg: str, weights: str, strict: bool, precision: str) -> Detector:
+def _load(options: Data, cfg: str, weights: str, **how: Any) -> Detector:
     """Load the network, whose classes must be as many as the names."""
     from ..detect import load
 
     names = names_of(options)
-    detector = load(cfg, weights, names, strict=strict, precision=precision, progress=building())
+    detector = load(cfg, weights, names, **how, progress=building())
     if not detector.classes:
         raise NetworkError(f"{cfg}: has no detection head; there is nothing to measure")
     if options.map:

@@ -66,29 +66,35 @@ def flag(name: str, *more: str, **settings: Any) -> Callable[[Any], Any]:
     return click.option(*dict.fromkeys(spellings), word.lower(), **settings)
 
 
-def _on_cpu(ctx: click.Context, option: click.Parameter, value: int | None) -> int | None:
-    """Let darknet's command lines run: what was asked for on a GPU is done by the processor."""
-    if value is not None and value >= 0:
-        from ..cuda import refusal
+def _device(ctx: click.Context, option: click.Parameter, value: int | None) -> str:
+    """Return the device that a number stands for.
 
-        click.echo(f"warning: -i {value}: {refusal(f'cuda:{value}')}", err=True)
-    return value
+    Darknet's command lines run without a GPU too: the processor does what was asked of one.
+    """
+    if value is None or value < 0:
+        return "auto" if value is None else "cpu"
+    from ..cuda import refusal
+
+    device = f"cuda:{value}"
+    if missing := refusal(device):
+        click.echo(f"warning: -i {value}: {missing}", err=True)
+        return "cpu"
+    return device
 
 
 gpu_index = flag(
     "-i",
     type=int,
     default=None,
-    callback=_on_cpu,
-    help="GPU to use, or -1 for none; this version runs on the CPU.",
+    callback=_device,
+    help="GPU to use, or -1 for the processor; default: the first GPU, if one computes here.",
 )
 dont_show = flag("-dont_show", is_flag=True, help="Open no window.")
 precision = click.option(
     "--precision",
-    type=click.Choice(("fp32", "bf16")),
-    default="fp32",
-    show_default=True,
-    help="Of maps and weights; bf16 takes a processor with AVX512-BF16.",
+    type=click.Choice(("fp32", "tf32", "fp16", "bf16")),
+    help="Of maps and weights; default: fp16 on a GPU, fp32 on the processor. There bf16 takes "
+    "one with AVX512-BF16, and tf32 and fp16 are not.",
 )
 strict = click.option(
     "--strict",

@@ -34,7 +34,7 @@ def plan(
     runs: int,
     threads: int | None,
     batch: int,
-    precision: str,
+    precision: str | None,
     strict: bool,
     json: str | None,
 ) -> None:
@@ -63,11 +63,17 @@ def plan(
 
 
 def compiled(
-    cfg: str, weights: str | None, threads: int | None, batch: int, precision: str, strict: bool
+    cfg: str,
+    weights: str | None,
+    threads: int | None,
+    batch: int,
+    precision: str | None,
+    strict: bool,
 ) -> tuple[Network, Plan]:
     """Return a network and its plan; a bar shows how kernels are built."""
     from ..plan import compile, require
 
+    precision = precision or "fp32"
     require(precision, strict)
     network, params = read(cfg, weights, strict)
     return network, compile(

@@ -9,6 +9,7 @@ the kernels that lie next to it.
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,12 +27,12 @@ def ops(device: str) -> SimpleNamespace:
 
     device   "cpu"; "reference" for the array code alone, which is the truth in tests
     returns  a namespace with every op by name, and ``device``
-    raises   DeviceError if there is no such device here, with what is missing
+    raises   DeviceError for another device: on a GPU there are plans alone (darkpy.plan.cuda)
 
     A device's own kernel is imported, and Numba with it, when it is first asked for.
     """
     if device not in ("cpu", "reference"):
-        raise DeviceError(_refusal(device))
+        raise DeviceError(f"device {device!r}: expected 'cpu' or 'reference'")
     reference = import_module(".reference", __name__)
     table = {name: getattr(reference, name) for name in reference.__all__}
     if device == "reference":
@@ -40,6 +41,25 @@ def ops(device: str) -> SimpleNamespace:
     for name in own.__all__:
         table.pop(name, None)
     return Overlaid(**table, _own=own, device=device)
+
+
+def gpu(device: str) -> Any:
+    """Return the `kernels.cuda.device.Device` that "cuda" (the first GPU) or "cuda:N" names.
+
+    raises  DeviceError if there is no such device here, with what is missing
+    """
+    if not isinstance(device, str) or not re.fullmatch(r"cuda(:[0-9]{1,4})?", device):
+        raise DeviceError(f"device {device!r}: expected 'auto', 'cpu', 'cuda' or 'cuda:N'")
+    from ..cuda import refusal
+
+    if missing := refusal(device):
+        raise DeviceError(missing)
+    return _opened(int(device.partition(":")[2] or 0))
+
+
+@cache
+def _opened(index: int) -> Any:
+    return import_module(".cuda.device", __name__).open_device(index)
 
 
 def launchers() -> Any:
@@ -57,11 +77,3 @@ class Overlaid(SimpleNamespace):
         op = getattr(own, name)
         setattr(self, name, op)
         return op
-
-
-def _refusal(device: object) -> str:
-    if isinstance(device, str) and re.fullmatch(r"cuda(:[0-9]{1,4})?", device):
-        from ..cuda import refusal
-
-        return refusal(device)
-    return f"device {device!r}: expected 'cpu' or 'reference'"

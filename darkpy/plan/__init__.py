@@ -1,6 +1,15 @@
 """Plans: what layers do, recorded once, improved by passes, and bound to memory and kernels."""
 
-from .bf16 import PRECISIONS, require
+from .bf16 import ON_GPU, PRECISIONS, default_precision, require
 from .plan import Plan, Progress, compile, flops
 
-__all__ = ["PRECISIONS", "Plan", "Progress", "compile", "flops", "require"]
+__all__ = [
+    "ON_GPU",
+    "PRECISIONS",
+    "Plan",
+    "Progress",
+    "compile",
+    "default_precision",
+    "flops",
+    "require",
+]

@@ -12,20 +12,31 @@ from .passes import Pass
 from .trace import Op, Program, Value
 
 PRECISIONS = ("fp32", "bf16")
+ON_GPU = ("fp32", "tf32", "fp16", "bf16")
 VECTORS = ("avx512bf16", "amx-bf16", "avx512f", "avx2", "avx", "sse4.2", "neon")
 
 
-def require(precision: str, strict: bool = False) -> None:
-    """Raise DeviceError for a precision that there is not, or not on this processor, or not exact.
+def default_precision(device: str, strict: bool = False) -> str:
+    """Return the precision of who asks for none: 16 bits on a GPU, unless it must be exact."""
+    return "fp16" if device.startswith("cuda") and not strict else "fp32"
+
+
+def require(precision: str, strict: bool = False, device: str = "cpu") -> None:
+    """Raise DeviceError for a precision that there is not, or not on this device, or not exact.
 
     strict  whether only what is as exact as direct sums in float32 will do
     """
-    if precision not in PRECISIONS:
-        hint = nearest(str(precision), PRECISIONS)
-        raise DeviceError(f"precision {precision!r}: expected 'fp32' or 'bf16'{hint}")
+    on_gpu = device.startswith("cuda")
+    if precision not in ON_GPU:
+        hint = nearest(str(precision), ON_GPU)
+        known = ", ".join(map(repr, ON_GPU[:-1]))
+        raise DeviceError(f"precision {precision!r}: expected {known} or {ON_GPU[-1]!r}{hint}")
     if precision != "fp32" and strict:
         raise DeviceError(f"precision {precision!r}: strict arithmetic takes precision 'fp32'")
-    if precision == "bf16" and bf16.available() is None:
+    if not on_gpu and precision not in (PRECISIONS if device == "cpu" else ("fp32",)):
+        here = "'fp32' or 'bf16'" if device == "cpu" else "'fp32'"
+        raise DeviceError(f"precision {precision!r}: expected {here} on device {device!r}")
+    if precision == "bf16" and not on_gpu and bf16.available() is None:
         raise DeviceError(
             "precision 'bf16': expected a processor with AVX512-BF16; this one, "
             f"{target.host().cpu}, has {vectors()}; use precision 'fp32'"

@@ -7,6 +7,7 @@ prepares launches (geometry, order of arguments, memory) is the same for both.
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,9 @@ ALIGNMENT = 256  # bytes, of what lies in scratch memory
 COMPILERS = 4  # modules that are compiled at once
 TYPES = {"float": np.float32, "half": np.float16, "bf16": np.uint16}  # how maps are stored
 NAMES = {"float": "float", "half": "half", "bf16": "__nv_bfloat16"}  # in CUDA C++
+
+
+HOPPER = 90  # whose own instructions are there for sm_90a alone
 
 
 class TooLarge(ValueError):
@@ -142,6 +146,7 @@ class Device:
     arch        compute capability as a number: 90 for 9.0
     processors  that run blocks side by side
     most_shared bytes of shared memory that a block may use
+    scope       gives the context within which the device is the current one of a thread
     """
 
     def __init__(
@@ -153,8 +158,10 @@ class Device:
         processors: int,
         most_shared: int,
         options: Sequence[str] = (),
+        scope: Callable[[], Any] = nullcontext,
     ) -> None:
         self.xp = xp
+        self.scope = scope
         self.arch = arch
         self.processors = processors
         self.most_shared = most_shared
@@ -255,6 +262,23 @@ class Device:
         """Compile and launch, one after another."""
         for call in self.bind(launches):
             call()
+
+
+def open_device(index: int) -> Device:
+    """Return a GPU as CuPy has it; the caller knows that CuPy is there and that the GPU is too."""
+    import cupy
+
+    gpu = cupy.cuda.Device(index)
+    arch = int(gpu.compute_capability)
+    return Device(
+        cupy,
+        cupy.RawModule,
+        arch=arch,
+        processors=gpu.attributes["MultiProcessorCount"],
+        most_shared=gpu.attributes["MaxSharedMemoryPerBlockOptin"],
+        options=("-arch=sm_90a",) if arch == HOPPER else (),
+        scope=lambda: gpu,
+    )
 
 
 def _counts(one: Any) -> bool:

@@ -70,5 +70,5 @@ def test_strict_makes_an_unknown_key_an_error(said, tmp_path):
 def test_a_gpu_that_is_asked_for_is_not_passed_over_in_silence(said):
     err = said("detector", "test", *MODEL, "-i", "1")
     assert "warning: -i 1: device 'cuda:1': " in err
-    assert "computes on the processor only" in err
+    assert "device 'cpu' computes on the processor" in err
     assert "warning" not in said("detector", "test", *MODEL, "-i", "-1")

@@ -156,7 +156,7 @@ def test_a_processor_without_bf16_says_what_it_has(tmp_path):
 
 def test_unknown_precisions_are_refused(tmp_path):
     write_model(tmp_path)
-    with pytest.raises(DeviceError, match=r"'bf61': expected 'fp32' or 'bf16'; did you mean"):
+    with pytest.raises(DeviceError, match=r"'bf61': expected 'fp32', 'tf32', 'fp16' or 'bf16'; did you mean"):
         darkpy.load(tmp_path / "tiny.cfg", precision="bf61")
     network = Network.from_cfg(tmp_path / "tiny.cfg")
     with pytest.raises(DeviceError, match="16: expected"):
@@ -166,5 +166,5 @@ def test_unknown_precisions_are_refused(tmp_path):
 @able
 def test_the_reference_has_no_bf16(tmp_path):
     write_model(tmp_path)
-    with pytest.raises(DeviceError, match="expected device 'cpu'; got 'reference'"):
+    with pytest.raises(DeviceError, match="expected 'fp32' on device 'reference'"):
         darkpy.load(tmp_path / "tiny.cfg", device="reference", precision="bf16")

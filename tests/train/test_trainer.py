@@ -319,7 +319,7 @@ def test_a_network_without_a_loss(tmp_path):
 def test_an_unknown_device(tmp_path):
     with pytest.raises(DeviceError, match="'tpu'"):
         Trainer(cfg(tmp_path), device="tpu")
-    with pytest.raises(DeviceError, match=r"device 'cuda': .*computes on the processor only"):
+    with pytest.raises(DeviceError, match=r"device 'cuda': .*'cpu' computes on the processor"):
         Trainer(cfg(tmp_path), device="cuda")
 
 

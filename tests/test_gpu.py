@@ -1,0 +1,63 @@
+"""Detection on a GPU, from load to boxes; here its kernels run on the CPU, in CuPy's place."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import darkpy
+from darkpy import cuda, kernels
+from darkpy.errors import DeviceError
+from tests.hostcuda import missing
+from tests.hostcuda.cupy import cupy
+from tests.tiny import write_model
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Let this machine have a GPU."""
+    monkeypatch.setitem(sys.modules, "cupy", cupy())
+    monkeypatch.setattr(cuda, "refusal", lambda device: "")
+    monkeypatch.setattr(cuda, "installed", lambda: [("cupy-cuda13x", "14.2.0", 13)])
+    kernels._opened.cache_clear()
+    yield
+    kernels._opened.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_model(tmp_path)
+
+
+@pytest.fixture
+def image(rng):
+    return rng.integers(0, 256, (48, 80, 3), np.uint8)
+
+
+def test_finds_the_boxes_that_the_processor_finds(gpu, folder, image):
+    files = (folder / "tiny.cfg", folder / "tiny.weights")
+    here = darkpy.load(*files, device="cpu").detect(image, 0.1)
+    for precision, atol in (("fp32", 1e-3), ("fp16", 0.5)):  # pixels of a picture of 80
+        detector = darkpy.load(*files, device="cuda:0", precision=precision)
+        there = detector.detect(image, 0.1)
+        assert len(there) == len(here) > 0
+        np.testing.assert_allclose(there.xyxy, here.xyxy, atol=atol)
+        assert list(there.class_id) == list(here.class_id)
+
+
+def test_a_gpu_is_taken_if_there_is_one_and_computes_in_half_precision(gpu, folder):
+    detector = darkpy.load(folder / "tiny.cfg")
+    assert (detector.device, detector.precision) == ("cuda:0", "fp16")
+    assert darkpy.load(folder / "tiny.cfg", strict=True).precision == "fp32"
+    with pytest.raises(DeviceError, match="strict arithmetic takes precision 'fp32'"):
+        darkpy.load(folder / "tiny.cfg", strict=True, precision="tf32")
+
+
+def test_several_pictures_at_once(gpu, folder, image):
+    files = (folder / "tiny.cfg", folder / "tiny.weights")
+    detector = darkpy.load(*files, device="cuda", precision="fp32")
+    pictures = [image, image[:, ::-1].copy(), image[::-1].copy()] * 3
+    for one, found in zip(pictures, detector.detect(pictures, 0.1), strict=True):
+        np.testing.assert_allclose(found.xyxy, detector.detect(one, 0.1).xyxy, atol=1e-3)
