@@ -202,6 +202,12 @@ MAPS = [
     Case("channels", "piece", (normal(2, 21, 3, 4),), {"start": 8, "count": 11}),
     Case("channels_grad", "middle", (normal(2, 3, 3, 4),), {"start": 2, "channels": 6}),
     Case("channels_grad", "piece", (normal(2, 11, 3, 4),), {"start": 8, "channels": 37}),
+    norm(2, 19, 17, 18),
+    norm_grad(norm(2, 19, 17, 18)),
+    statistics(norm(2, 19, 17, 18)),
+    statistics(norm(1, 300, 2, 3)),  # more channels than a block has
+    norm_grad(norm(1, 300, 2, 3)),
+    Case("roll_average", "vector", (normal(7), normal(7)), changes=(0,)),
 ]
 
 TIMED = [

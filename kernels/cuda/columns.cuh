@@ -1,0 +1,122 @@
+// Maps by columns (columns.py lays out the grid): a thread has one piece of many pixels, so that it
+// loads once what belongs to channels, and keeps sums over pixels.
+#pragma once
+#include "elements.cuh"
+
+// Thread (x, y) of block (x, y, z) has a piece of every blockDim.y-th pixel of a slice of the z-th
+// part of all pixels; `pixels` are those of a part.
+struct Columns {
+  int pixels, pieces, channels, slice;
+
+  DEVICE int piece() const { return blockIdx.x * blockDim.x + threadIdx.x; }
+  DEVICE int begin() const { return blockIdx.z * pixels + blockIdx.y * slice + threadIdx.y; }
+  DEVICE int end() const { return blockIdx.z * pixels + min(pixels, ((int)blockIdx.y + 1) * slice); }
+};
+
+// The numbers of a piece of channels in a vector (channels,): zeros for channels there are not.
+template <int COUNT>
+DEVICE void load_vector(float (&to)[COUNT], const float* from, int first, int channels) {
+#pragma unroll
+  for (int j = 0; j < COUNT; j++) to[j] = first + j < channels ? from[first + j] : 0.f;
+}
+
+template <int COUNT>
+DEVICE void store_vector(const float (&from)[COUNT], float* to, int first, int channels) {
+#pragma unroll
+  for (int j = 0; j < COUNT; j++) {
+    if (first + j < channels) to[first + j] = from[j];
+  }
+}
+
+// What is known of some of a channel's numbers: K sums of them.
+template <int K>
+struct Sums {
+  static constexpr int count = K;
+  float at[K];
+
+  DEVICE void merge(const Sums& other) {
+#pragma unroll
+    for (int k = 0; k < K; k++) at[k] += other.at[k];
+  }
+};
+
+// How many they are, their mean, and the sum of squared deviations from it.
+struct Moments {
+  static constexpr int count = 3;
+  float at[3];
+
+  // Chan, Golub and LeVeque 1979, "Updating formulae and a pairwise algorithm": accurate also where
+  // the mean is far larger than the deviations.
+  DEVICE void merge(const Moments& other) {
+    float total = at[0] + other.at[0];
+    float share = total > 0.f ? other.at[0] / total : 0.f;
+    float delta = other.at[1] - at[1];
+    at[2] += other.at[2] + delta * delta * at[0] * share;
+    at[1] += delta * share;
+    at[0] = total;
+  }
+};
+
+// Merge what all threads (x, ...) of a block know, in an order that is fixed; thread (x, 0) has it.
+template <class State, int COUNT>
+DEVICE void merge_rows(State (&states)[COUNT]) {
+  __shared__ State shared[COUNT][256];
+  int thread = threadIdx.y * blockDim.x + threadIdx.x;
+  for (int rows = blockDim.y / 2; rows > 0; rows /= 2) {
+    if (threadIdx.y >= rows && threadIdx.y < 2 * rows) {
+#pragma unroll
+      for (int j = 0; j < COUNT; j++) shared[j][thread] = states[j];
+    }
+    __syncthreads();
+    if (threadIdx.y < rows) {
+#pragma unroll
+      for (int j = 0; j < COUNT; j++) states[j].merge(shared[j][thread + rows * blockDim.x]);
+    }
+  }
+  __syncthreads();
+}
+
+// Merge what all threads of a column know; true for the threads (x, 0) of one block, which have it.
+// The last block to end does so, with the others' states in `partials` (slices, State::count,
+// channels of all columns); `done` has a counter a column.
+template <class State, int COUNT>
+DEVICE bool merge_slices(State (&states)[COUNT], float* partials, unsigned* done) {
+  merge_rows(states);
+  if (gridDim.y == 1) return threadIdx.y == 0;
+  int channels = gridDim.x * blockDim.x * COUNT;
+  int first = (blockIdx.x * blockDim.x + threadIdx.x) * COUNT;
+  if (threadIdx.y == 0) {
+#pragma unroll
+    for (int k = 0; k < State::count; k++) {
+#pragma unroll
+      for (int j = 0; j < COUNT; j++) {
+        partials[(blockIdx.y * State::count + k) * channels + first + j] = states[j].at[k];
+      }
+    }
+  }
+  __shared__ bool is_last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0 && threadIdx.y == 0) {
+    is_last = atomicAdd(done + blockIdx.x, 1u) == gridDim.y - 1;
+    if (is_last) atomicExch(done + blockIdx.x, 0u);
+  }
+  __syncthreads();
+  if (!is_last) return false;
+  __threadfence();
+#pragma unroll
+  for (int j = 0; j < COUNT; j++) states[j] = State();
+  for (int slice = threadIdx.y; slice < gridDim.y; slice += blockDim.y) {
+#pragma unroll
+    for (int j = 0; j < COUNT; j++) {
+      State other;
+#pragma unroll
+      for (int k = 0; k < State::count; k++) {
+        other.at[k] = partials[(slice * State::count + k) * channels + first + j];
+      }
+      states[j].merge(other);
+    }
+  }
+  merge_rows(states);
+  return threadIdx.y == 0;
+}
