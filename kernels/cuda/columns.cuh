@@ -76,21 +76,23 @@ DEVICE void merge_rows(State (&states)[COUNT]) {
   __syncthreads();
 }
 
-// Merge what all threads of a column know; true for the threads (x, 0) of one block, which have it.
-// The last block to end does so, with the others' states in `partials` (slices, State::count,
-// channels of all columns); `done` has a counter a column.
+// Merge what all threads of a column of a part know; true for the threads (x, 0) of one block, which
+// have it. The last block to end does so, with the others' states in `partials` (parts, slices,
+// State::count, channels of all columns); `done` has a counter a column of each part.
 template <class State, int COUNT>
 DEVICE bool merge_slices(State (&states)[COUNT], float* partials, unsigned* done) {
   merge_rows(states);
   if (gridDim.y == 1) return threadIdx.y == 0;
   int channels = gridDim.x * blockDim.x * COUNT;
   int first = (blockIdx.x * blockDim.x + threadIdx.x) * COUNT;
+  int part = blockIdx.z * gridDim.y;
   if (threadIdx.y == 0) {
 #pragma unroll
     for (int k = 0; k < State::count; k++) {
 #pragma unroll
       for (int j = 0; j < COUNT; j++) {
-        partials[(blockIdx.y * State::count + k) * channels + first + j] = states[j].at[k];
+        partials[((part + blockIdx.y) * State::count + k) * channels + first + j] =
+            states[j].at[k];
       }
     }
   }
@@ -98,8 +100,9 @@ DEVICE bool merge_slices(State (&states)[COUNT], float* partials, unsigned* done
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0 && threadIdx.y == 0) {
-    is_last = atomicAdd(done + blockIdx.x, 1u) == gridDim.y - 1;
-    if (is_last) atomicExch(done + blockIdx.x, 0u);
+    unsigned* counter = done + blockIdx.z * gridDim.x + blockIdx.x;
+    is_last = atomicAdd(counter, 1u) == gridDim.y - 1;
+    if (is_last) atomicExch(counter, 0u);
   }
   __syncthreads();
   if (!is_last) return false;
@@ -112,7 +115,7 @@ DEVICE bool merge_slices(State (&states)[COUNT], float* partials, unsigned* done
       State other;
 #pragma unroll
       for (int k = 0; k < State::count; k++) {
-        other.at[k] = partials[(slice * State::count + k) * channels + first + j];
+        other.at[k] = partials[((part + slice) * State::count + k) * channels + first + j];
       }
       states[j].merge(other);
     }

@@ -27,8 +27,9 @@ class Columns:
 
     def partials(self, numbers: int) -> tuple[Scratch, Counters]:
         """Return the memory in which slices leave so many numbers a lane, and their counters."""
-        columns, slices, _ = self.grid
-        return Scratch(columns * self.block[0] * slices * numbers), Counters(columns)
+        columns, slices, parts = self.grid
+        count = columns * self.block[0] * slices * parts * numbers
+        return Scratch(count), Counters(columns * parts)
 
 
 def columns(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from darkpy.kernels.common.geometry import conv_output, pool_output
-from darkpy.kernels.reference import maxpool
+from darkpy.kernels.reference import maxpool, maxpool_depth
 
 Draw = Callable[[np.random.Generator, Any], np.ndarray]
 
@@ -31,6 +31,17 @@ def distinct(*shape: int, step: float = 0.01) -> Draw:
         return ((rng.permutation(size) - size // 2 + 0.3) * step).reshape(shape).astype(dtype)
 
     return draw
+
+
+def equal(*shape: int) -> Draw:
+    """Whole numbers, of which many are equal."""
+    return lambda rng, dtype: rng.integers(-2, 3, shape).astype(dtype)
+
+
+def deepest(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Add to dy and x the largest of x over groups of channels."""
+    dy, x = arrays
+    return [dy, x, maxpool_depth(x, channels=dy.shape[1])]
 
 
 def boxes(n: int) -> Draw:

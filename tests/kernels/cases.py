@@ -5,6 +5,7 @@ gradients against finite differences (test_gradient.py), and speed (benchmarks/b
 A new op has rows here, and with them all three.
 """
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -18,7 +19,9 @@ from tests.kernels.case import (
     activation_grad,
     conv,
     conv_grads,
+    deepest,
     distinct,
+    equal,
     norm,
     norm_grad,
     normal,
@@ -207,6 +210,23 @@ MAPS = [
     statistics(norm(2, 19, 17, 18)),
     statistics(norm(1, 300, 2, 3)),  # more channels than a block has
     norm_grad(norm(1, 300, 2, 3)),
+    *(
+        replace(
+            pool_grad(case),
+            op="local_avgpool_grad",
+            arrays=(pool_grad(case).arrays[0],),
+            numbers={**case.numbers, "shape": case.draw()[0].shape},
+            given=list,
+        )
+        for case in POOLS
+        if case.op == "local_avgpool"
+    ),
+    pool("maxpool", (2, 21, 6, 8), 2, (2, 2), 1),
+    pool_grad(pool("maxpool", (2, 21, 6, 8), 2, (2, 2), 1)),
+    Case("avgpool", "pixels", (normal(2, 21, 19, 18),)),
+    Case("avgpool_grad", "whole", (normal(2, 3, 1, 1),), {"shape": (2, 3, 4, 5)}),
+    Case("maxpool_depth_grad", "odd", (normal(2, 3, 3, 4), equal(2, 7, 3, 4)), given=deepest),
+    Case("zero_nonmax_grad", "size3", (normal(2, 3, 5, 6), equal(2, 3, 5, 6), equal(2, 3, 5, 6))),
     Case("roll_average", "vector", (normal(7), normal(7)), changes=(0,)),
 ]
 
