@@ -11,10 +11,12 @@ from .depthwise import (
 )
 from .device import Device, Launch, Map, Scratch
 from .grouped import band_count, grouped, grouped_weight_grad, pack_bands
+from .weight_grad import dense_weight_grad
 
 __all__ = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
 
 Pair = tuple[int, int]
+PRECISION = {"float": "fp32", "half": "fp16", "bf16": "bf16"}  # of products, unless asked otherwise
 
 
 def way(x: Map, f: int, groups: int) -> str:
@@ -98,4 +100,8 @@ def conv2d_weight_grad(
     numbers = {"size": size, "stride": stride, "padding": padding, "dilation": dilation}
     if way(x, dy.c, groups) == "depthwise":
         return depthwise_weight_grad(device, dw, dy, x, **numbers, accumulate=accumulate)
-    return grouped_weight_grad(device, dw, dy, x, **numbers, groups=groups, accumulate=accumulate)
+    numbers |= {"groups": groups, "accumulate": accumulate}
+    if way(x, dy.c, groups) == "dense":
+        precision = precision or PRECISION[x.type]
+        return dense_weight_grad(device, dw, dy, x, **numbers, precision=precision)
+    return grouped_weight_grad(device, dw, dy, x, **numbers)

@@ -12,6 +12,7 @@ __global__ void __launch_bounds__(256)
   int channel = i % padded, tap = i / padded % taps, filter = i / padded / taps;
   if (channel >= channels) return;
   float total = 0;
+#pragma unroll 4
   for (int part = 0; part < count; part++) total += parts[(size_t)part * size + i];
   int to = (filter * channels + channel) * taps + tap;
   dw[to] = accumulate ? dw[to] + total : total;

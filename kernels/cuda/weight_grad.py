@@ -1,0 +1,77 @@
+"""The gradient of a convolution's weights on tensor cores: tiles, splits, launches."""
+
+from typing import Any
+
+from .device import Device, Launch, Map, struct
+from .packing import POLICIES, padded
+from .partials import partials
+from .window import at, window
+
+FILE = "weight_grad.cu"
+STEP = 64  # bytes of a column of an operand at a time: weight_grad.cu's ROWS pixels
+STAGES = 3
+WARPS = 16  # of a processor, to hide each other's waits
+FEWEST = 4  # steps of a split
+
+Tile = tuple[int, int]  # filters by taps and channels, of a block
+TILES: tuple[Tile, ...] = ((32, 64), (64, 64), (128, 128))
+
+
+def dense_weight_grad(
+    device: Device,
+    dw: Any,
+    dy: Map,
+    x: Map,
+    *,
+    size: int | tuple[int, int],
+    groups: int = 1,
+    precision: str = "fp16",
+    accumulate: bool = False,
+    tile: Tile | None = None,
+    splits: int | None = None,
+    **numbers: Any,
+) -> list[Launch]:
+    """dw (f, c / groups, size, size) = the gradient of the weights, or is added to what is there.
+
+    size       or (rows, columns) of a window
+    precision  as in `packing.PRECISIONS`, of the type of the maps
+    tile       one of `TILES`; splits of the sum over pixels; None: what suits the sizes
+    numbers    stride, padding, dilation
+    """
+    filters, channels = dy.c // groups, padded(x.c // groups, x.type)
+    high, wide = size if isinstance(size, tuple) else (size, size)
+    columns = high * wide * channels
+    rows = STEP // x.array.itemsize
+    steps = -(-dy.pixels // rows)
+    tile = tile or choose(filters, columns, precision)
+    m, n = tile
+    across, down = -(-columns // n), -(-filters // m)
+    threads = 2 * n
+    if splits is None:
+        splits = spread(device.processors * WARPS * 32 // threads, across * down * groups, steps)
+    share = -(-steps // splits)
+    splits = -(-steps // share)
+    shape = {"channels": x.c // groups, "padded": channels, "taps": high * wide}
+    parts, last = partials(splits, filters=dy.c, **shape, dw=dw, accumulate=accumulate)
+    windows = window(x, dy, size=size, **numbers)
+    sizes = struct(filters=filters, channels=channels, groups=groups, pixels=dy.pixels, share=share)
+    name = f"weight_grad<{POLICIES[precision]}, {m}, {n}>"
+    args = (*at(dy), *at(x), parts, windows, sizes)
+    shared = STAGES * STEP * (m + n)
+    grid = (across, down, groups * splits)
+    return [Launch(FILE, name, grid, (threads,), args, shared), last]
+
+
+def choose(filters: int, columns: int, precision: str) -> Tile:
+    """Return the largest tile that is not for the most part empty.
+
+    The two parts of each float of fp32 take the registers of a larger one.
+    """
+    if filters <= 32:
+        return TILES[0]
+    return TILES[2] if filters > 64 and columns > 64 and precision != "fp32" else TILES[1]
+
+
+def spread(blocks: int, tiles: int, steps: int) -> int:
+    """Return the splits of a sum of ``steps`` so that all processors have work."""
+    return max(1, min(blocks // tiles, steps // FEWEST))
