@@ -343,6 +343,22 @@ CASES += [
         for op, entries in (("yolo_loss", 8), ("gaussian_yolo_loss", 12))
         for kind in ("mse", "ciou")
     ),
+    *(
+        head_loss(op, entries, 2, 6, iou_loss="giou", truth_thresh=0.3, **{key: value})
+        for op, entries in (("yolo_loss", 8), ("gaussian_yolo_loss", 12))
+        for key, value in (
+            ("objectness_smooth", True),
+            ("focal_loss", True),
+            ("label_smooth_eps", 0.1),
+            ("max_delta", 0.01),
+        )
+    ),
+    head_loss("yolo_loss", 8, 4, 3, new_coords=True, ignore_thresh=0.2),
+    head_loss("yolo_loss", 8, 4, 4, new_coords=True, iou_loss="diou", iou_thresh_kind="ciou"),
+    *(
+        head_loss("gaussian_yolo_loss", 12, 4, 1, yolo_point=point, iou_loss="iou")
+        for point in ("left_top", "right_bottom")
+    ),
     head_loss("yolo_loss", 8, 8, 76, timed=True, iou_loss="ciou"),
     head_loss("gaussian_yolo_loss", 12, 8, 76, timed=True),
 ]
