@@ -25,7 +25,7 @@ WHEELS = {
 }
 OPTIONS = ("-std=c++17", "--ptxas-options=-v")
 # An instruction of SASS, after its address and its predicate: "LDG.E.128.CONSTANT".
-INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)")
+INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Za-z0-9_.]*)")
 FUNCTION = re.compile(r"^\.text\.(\S+):$", re.MULTILINE)
 RESOURCES = re.compile(
     r"Compiling entry function '(?P<symbol>\w+)'.*?"

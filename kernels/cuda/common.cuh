@@ -51,6 +51,10 @@ DEVICE void mma_by_shuffles(float (&d)[4], const uint32_t (&a)[4], const uint32_
   }
 }
 
+// Where a tile of rows of 128 bytes has its pieces of 16: no two of a column of eight lie in the
+// same banks. For `wgmma_*` it begins at a multiple of 1024 bytes of shared memory.
+DEVICE int swizzled(int row, int piece) { return row * 128 + (piece ^ (row & 7)) * 16; }
+
 #ifndef HOSTCUDA
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 #define DARKPY_AMPERE 1  // m16n8k16, bf16, tf32 and cp.async
@@ -169,4 +173,68 @@ DEVICE void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;\n" ::"n"(groups_left) : "memory");
 #endif
 }
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+// Products of a warpgroup, four warps from a multiple of four on, by Hopper (sm_90a), which go on
+// while its threads do: d += a b^T, of 32 bytes of each row of tiles as `swizzled` has them. a has
+// 64 rows and b as many as d columns: 64, 128 or 256. A lane's d[q] is in row lane / 4 + q / 2 % 2
+// * 8 of its warp's 16, and in column q / 4 * 8 + lane % 4 * 2 + q % 2.
+//
+// Threads give over what they have written of a tile by `fence_async_proxy`, each its own, and then
+// a barrier. `wgmma_fence` stands before the first product, and after d was touched by others than
+// products. From a product to the `wgmma_wait` for its group nobody writes to the tiles, and d is
+// of no use.
+
+// The place of a tile, `bytes` (a multiple of 32, less than 128) into its rows.
+DEVICE unsigned long long wgmma_tile(const void* tile, int bytes) {
+  const unsigned long long eight_rows = 1024, swizzle_of_128_bytes = 1;
+  unsigned long long address = (shared_address(tile) + bytes) & 0x3FFFF;
+  return address >> 4 | eight_rows >> 4 << 32 | swizzle_of_128_bytes << 62;
+}
+
+DEVICE void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory"); }
+DEVICE void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }
+DEVICE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory"); }
+
+// Wait until at most `groups_left` groups of products, the latest, are under way.
+template <int groups_left>
+DEVICE void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;\n" ::"n"(groups_left) : "memory");
+}
+
+// The registers of d in assembly, of N = 64, 128 and 256.
+#define DARKPY_32                                                                                  \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"                           \
+  ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define DARKPY_64 DARKPY_32                                                                        \
+  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"               \
+  ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define DARKPY_128 DARKPY_64                                                                       \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"               \
+  ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"               \
+  ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111"   \
+  ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define DARKPY_8(i)                                                                                \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]),      \
+      "+f"(d[i + 6]), "+f"(d[i + 7])
+#define DARKPY_OF_32(i) DARKPY_8(i), DARKPY_8(i + 8), DARKPY_8(i + 16), DARKPY_8(i + 24)
+#define DARKPY_OF_64(i) DARKPY_OF_32(i), DARKPY_OF_32(i + 32)
+#define DARKPY_OF_128(i) DARKPY_OF_64(i), DARKPY_OF_64(i + 64)
+#define DARKPY_PRODUCT(name, count, n, shape, signs, a_place, b_place)                             \
+  DEVICE void name(float (&d)[count], unsigned long long a, unsigned long long b) {                \
+    asm volatile("{\n.reg .pred add;\nsetp.eq.u32 add, 0, 0;\n"                                    \
+                 "wgmma.mma_async.sync.aligned.m64n" n shape " {" DARKPY_##count "}, "             \
+                 a_place ", " b_place ", add, " signs ";\n}\n"                                     \
+                 : DARKPY_OF_##count(0)                                                            \
+                 : "l"(a), "l"(b));                                                                \
+  }
+#define DARKPY_PRODUCTS(name, shape, signs)                                                        \
+  DARKPY_PRODUCT(name, 32, "64", shape, signs, "%32", "%33")                                       \
+  DARKPY_PRODUCT(name, 64, "128", shape, signs, "%64", "%65")                                      \
+  DARKPY_PRODUCT(name, 128, "256", shape, signs, "%128", "%129")
+
+DARKPY_PRODUCTS(wgmma_f16, "k16.f32.f16.f16", "1, 1, 0, 0")
+DARKPY_PRODUCTS(wgmma_bf16, "k16.f32.bf16.bf16", "1, 1, 0, 0")
+DARKPY_PRODUCTS(wgmma_tf32, "k8.f32.tf32.tf32", "1, 1")
+#endif  // sm_90a
 #endif  // not HOSTCUDA

@@ -13,6 +13,9 @@ KERNELS = ROOT / "tests" / "hostcuda" / "kernels"
 INCLUDE = f"-I{ROOT / 'kernels' / 'cuda'}"
 GEMM_F16 = "gemm<half, 3>"
 GEMM_BF16 = "gemm<__nv_bfloat16, 2>"
+HOPPER_F16 = "gemm<half, 64, 4>"
+HOPPER_BF16 = "gemm<__nv_bfloat16, 128, 3>"
+HOPPER_TF32 = "gemm<float, 256, 3>"
 
 
 def source(name: str) -> str:
@@ -108,6 +111,34 @@ def run_gemm_bf16(gemm: Kernel) -> None:
     _run_gemm(gemm, a.astype(np.uint16), b.astype(np.uint16), truth, stages=2)
 
 
+def _run_hopper(gemm: Kernel, a: np.ndarray, b: np.ndarray, truth: np.ndarray) -> None:
+    (m, k), n = a.shape, b.shape[0]
+    columns, stages = (int(word) for word in gemm.name.rstrip(">").split(", ")[1:])
+    c = within(np.full((m, n), np.nan, np.float32))
+    shared = stages * (128 + columns) * 128
+    gemm.max_dynamic_shared_size_bytes = shared
+    grid = (-(-n // columns), -(-m // 128))
+    gemm(grid, (256,), (a, b, c, *map(np.int32, (m, n, k))), shared_mem=shared)
+    np.testing.assert_allclose(c, truth, rtol=1e-5, atol=1e-4)
+
+
+def run_hopper_f16(gemm: Kernel) -> None:
+    a, b = normal(140, 328).astype(np.float16), normal(72, 328).astype(np.float16)
+    _run_hopper(gemm, a, b, a.astype(float) @ b.astype(float).T)
+
+
+def run_hopper_bf16(gemm: Kernel) -> None:
+    a, b = (normal(rows, 200).view(np.uint32) >> 16 for rows in (70, 136))
+    truth = (a << 16).view(np.float32).astype(float) @ (b << 16).view(np.float32).astype(float).T
+    _run_hopper(gemm, a.astype(np.uint16), b.astype(np.uint16), truth)
+
+
+def run_hopper_tf32(gemm: Kernel) -> None:
+    a, b = (normal(rows, 100).view(np.uint32) & ~np.uint32(0x1FFF) for rows in (128, 250))
+    a, b = a.view(np.float32), b.view(np.float32)
+    _run_hopper(gemm, a, b, a.astype(float) @ b.astype(float).T)
+
+
 def run_mma_tf32(mma: Kernel) -> None:
     a, b = (normal(n, 8).view(np.uint32) & ~np.uint32(0x1FFF) for n in (16, 8))
     a, b = a.view(np.float32), b.view(np.float32)
@@ -154,6 +185,9 @@ CASES = {
         Case("sgemm", "sgemm", run_sgemm),
         Case("gemm_mma", GEMM_F16, run_gemm_f16, template=True),
         Case("gemm_mma", GEMM_BF16, run_gemm_bf16, template=True),
+        Case("gemm_wgmma", HOPPER_F16, run_hopper_f16, template=True),
+        Case("gemm_wgmma", HOPPER_BF16, run_hopper_bf16, template=True),
+        Case("gemm_wgmma", HOPPER_TF32, run_hopper_tf32, template=True),
         Case("mma_tf32", "mma_tile", run_mma_tf32),
         Case("mma_fallback", "mma_both_ways", run_mma_both_ways),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from . import KernelError, Settings, missing
-from .cases import CASES, GEMM_F16
+from .cases import CASES, GEMM_F16, HOPPER_F16
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -123,6 +123,56 @@ BUGS = {
     "pieces past the end of a row, times zero": Bug(
         *(GEMM_F16, "ka < k;", "ka <= k;"),
         *("out of bounds: reads 16 bytes, 0 bytes past the end of argument 0", "cp_async16(to_a"),
+    ),
+    "no fence before the tensor cores read what threads wrote": Bug(
+        *(HOPPER_F16, "    fence_async_proxy();\n", ""),
+        r"a product reads dynamic shared memory \+ \d+, which thread \d+ wrote with no fence_async",
+        "wgmma_f16(d, a, b)",
+    ),
+    "fence before the wait for what it is to give over": Bug(
+        *(HOPPER_F16, "    cp_async_wait<AHEAD - 1>();\n    fence_async_proxy();\n", ""),
+        r"a product reads|is still written by an asynchronous copy",
+        "wgmma_f16(d, a, b)",
+    ),
+    "copy into tiles that products in flight read": Bug(
+        *(HOPPER_F16, "AHEAD = STAGES - 2", "AHEAD = STAGES - 1"),
+        r"writes dynamic shared memory \+ \d+, which a product in flight reads",
+        "cp_async16(to + swizzled",
+    ),
+    "no barrier before products": Bug(
+        *(HOPPER_F16, "    __syncthreads();\n    load(", "    load("),
+        r"reads dynamic shared memory \+ \d+, which nobody wrote|still written|race",
+        "wgmma_f16(d, a, b)",
+    ),
+    "registers given to products without a fence": Bug(
+        *(HOPPER_F16, "    wgmma_fence();\n", ""),
+        *(
+            "registers of a product come from elsewhere; wgmma_fence is missing",
+            "wgmma_f16(d, a, b)",
+        ),
+    ),
+    "sums changed while products are in flight": Bug(
+        *(HOPPER_F16, "    wgmma_wait<1>();", "    sum[3] = 0;\n    wgmma_wait<1>();"),
+        *("the registers of a product in flight were written", "wgmma_f16(d, a, b)"),
+    ),
+    "no wait for the last products": Bug(
+        *(HOPPER_F16, "  wgmma_wait<0>();\n", ""),
+        r"returned with products in flight; wgmma_wait<0>\(\) is missing",
+    ),
+    "products that are never committed": Bug(
+        *(HOPPER_F16, "    wgmma_commit();\n", ""),
+        "a product in flight reads|returned with products in flight",
+    ),
+    "tiles between the rows they are turned by": Bug(
+        *(HOPPER_F16, "left = stage_of(tile)", "left = stage_of(tile) + 512"),
+        *(
+            "misaligned: a tile begins at a multiple of 1024 bytes",
+            "multiply(sum, wgmma_tile(left, at)",
+        ),
+    ),
+    "another part of the tile in one warp": Bug(
+        *(HOPPER_F16, "warp / 4 * 64 * BYTES", "warp / 2 * 64 % 128 * BYTES"),
+        *("the warps of a warpgroup issue different products", "wgmma_f16(d, a, b)"),
     ),
     "product that half a warp skips": Bug(
         *(GEMM_F16, "j++) multiply(", "j++) if (lane < 16) multiply("),

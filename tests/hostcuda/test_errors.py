@@ -38,6 +38,18 @@ FAILS_ALWAYS = {
         "x[t] = load16(x + 1).x;",
         "misaligned: load16 needs 16 bytes",
     ),
+    "product of a warp": (
+        "float d[32]; wgmma_fence(); wgmma_f16(d, wgmma_tile(smem, 0), wgmma_tile(smem, 0));",
+        "wgmma_f16: the block is not of whole warpgroups",
+    ),
+    "tile where no shared memory is": (
+        "wgmma_tile(x, 0);",
+        "a tile is not in dynamic shared memory",
+    ),
+    "step between pieces of a tile": (
+        "wgmma_tile(smem, 16);",
+        "a tile is read from byte 0, 32, 64 or 96 of its rows on, not from 16",
+    ),
     "wild pointer": (
         "*(float*)(uintptr_t)16 = 1;",
         "segmentation fault|null|out of bounds",
@@ -100,6 +112,17 @@ def test_a_wait_that_is_missing_shows_in_a_lazy_run():
     float early = ((float*)smem)[4 * t]; cp_async_wait<0>(); x[t] = early;"""
     assert np.isnan(run(body, shared=1024)).all()
     assert (run(body, shared=1024, eager=True) == 0).all()
+
+
+def test_sums_of_products_in_flight_are_of_no_use():
+    body = """float d[32] = {}; for (int i = t; i < 64 * 32; i += 128) ((float*)smem)[i] = 1;
+    fence_async_proxy(); __syncthreads(); wgmma_fence();
+    wgmma_tf32(d, wgmma_tile(smem, 0), wgmma_tile(smem, 0)); wgmma_commit();
+    float early = d[0]; wgmma_wait<0>(); if (t < 64) x[t] = t % 2 ? early : d[0];"""
+    for eager in (False, True):
+        x = run(body, threads=128, shared=8192, eager=eager)
+        assert np.isnan(x[1::2]).all()
+        assert (x[::2] == 8).all()
 
 
 def test_a_result_that_depends_on_the_order_differs():

@@ -18,10 +18,12 @@ struct Cell {
   unsigned write_epoch, write_warp_epoch, read_epoch, read_warp_epoch;
   int16_t writer, reader;  // threads; the writer is -1 where nobody wrote
   Readers readers;
-  bool in_flight;  // an asynchronous copy that nobody waited for writes it
-  bool atomic;     // the last write was: others do not conflict with it
+  bool in_flight;          // an asynchronous copy that nobody waited for writes it
+  bool atomic;             // the last write was: others do not conflict with it
+  uint16_t products;       // in flight that read it
+  unsigned writer_fences;  // fence_async_proxy of the writer before the write
 };
-constexpr Cell untouched = {0, 0, 0, 0, 0, 0, -1, -1, no_thread, false, false};
+constexpr Cell untouched = {0, 0, 0, 0, 0, 0, -1, -1, no_thread, false, false, 0, 0};
 
 struct Shadow {
   uintptr_t begin, end;
@@ -133,6 +135,7 @@ inline void note_write(Cell& c) {
   c.writer_block = state.block_number;
   c.write_epoch = state.epoch;
   c.write_warp_epoch = state.warp[self->warp].epoch;
+  c.writer_fences = self->proxy_fences;
 }
 
 inline bool was_before_a_barrier(const Cell& c) {
@@ -145,6 +148,10 @@ inline void check_byte(const Shadow& s, Cell& c, Access access, const void* call
   if (c.in_flight) {
     fail_at(caller, "%s + %zu is still written by an asynchronous copy; a wait is missing", s.name,
             at);
+  }
+  if (access != Access::read && c.products) {
+    fail_at(caller, "writes %s + %zu, which a product in flight reads; wgmma_wait is missing",
+            s.name, at);
   }
   if (access != Access::write && s.is_shared && c.writer < 0) {
     fail_at(caller, "reads %s + %zu, which nobody wrote", s.name, at);
@@ -230,6 +237,23 @@ inline void set_in_flight(const void* address, bool in_flight, const void* calle
   for (int i = 0; i < 16; i++) {
     note_write(cells[i]);
     cells[i].in_flight = in_flight;
+  }
+}
+
+// Say that a product begins or ends to read 16 bytes of a tile, by the asynchronous proxy.
+inline void read_by_product(const void* address, bool begins, const void* caller) {
+  Shadow* shadow = shadow_of(address, 16, Access::read, caller);
+  if (!shadow) return;
+  Cell* cells = &shadow->cells[(uintptr_t)address - shadow->begin];
+  for (int i = 0; i < 16; i++) {
+    Cell& c = cells[i];
+    check_byte(*shadow, c, Access::read, caller);
+    if (c.writer_fences == state.thread[c.writer].proxy_fences) {
+      fail_at(caller,
+              "a product reads %s + %zu, which thread %d wrote with no fence_async_proxy since",
+              shadow->name, (size_t)(&c - shadow->cells.data()), c.writer);
+    }
+    c.products += begins ? 1 : -1;
   }
 }
 

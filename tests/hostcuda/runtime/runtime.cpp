@@ -10,3 +10,4 @@
 #include "schedule.h"
 #include "statistics.h"
 #include "warp.h"
+#include "warpgroup.h"

@@ -129,6 +129,7 @@ inline void thread_main() {
   if (has_copies_in_flight(*self)) {
     fail("returned with asynchronous copies in flight; cp_async_wait<0>() is missing");
   }
+  if (!self->sums.empty()) fail("returned with products in flight; wgmma_wait<0>() is missing");
   self->done = true;
   self->waits_in = nullptr;
   state.alive--;
@@ -148,12 +149,19 @@ inline void prepare_threads() {
     t.done = false;
     t.issued.clear();
     t.groups.clear();
+    t.sums.clear();
+    t.registers_fenced = false;
+    t.proxy_fences = 0;
     prepare_fiber(t.fiber, state.stacks + i * stack_bytes, thread_main);
   }
   for (Warp& warp : state.warp) {
     warp.open.clear();
     warp.epoch = 0;
+    warp.products.clear();
+    warp.groups.clear();
+    warp.issued = 0;
   }
+  for (auto& sequence : state.sequence) sequence.clear();
 }
 
 inline void report_deadlock() {

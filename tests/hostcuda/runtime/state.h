@@ -2,6 +2,7 @@
 #pragma once
 #include <stddef.h>
 
+#include <map>
 #include <vector>
 
 #include "../shim/hostcuda.h"
@@ -10,7 +11,7 @@
 extern thread_local unsigned char smem[];  // dynamic shared memory; launch.h defines it
 
 namespace hostcuda {
-constexpr int max_threads = 1024, lanes = 32;
+constexpr int max_threads = 1024, lanes = 32, warpgroup = 128;
 constexpr size_t max_shared_bytes = 227 << 10;  // of Hopper, the largest there is
 
 enum Order { forward, reverse, shuffled };
@@ -19,6 +20,15 @@ enum Order { forward, reverse, shuffled };
 struct Copy {
   void* to;
   const void* from;  // null: zeros
+  const void* caller;
+};
+
+// A product of a warp, issued by all its lanes: 16 rows of d += a b^T.
+struct Product {
+  Format format;
+  int columns;
+  unsigned long long a, b;  // as wgmma_tile gives them
+  float* d[lanes];          // each lane's registers
   const void* caller;
 };
 
@@ -31,6 +41,9 @@ struct Thread {
   alignas(16) unsigned char operand[48], result[32];  // of a collective operation
   std::vector<Copy> issued;
   std::vector<std::vector<Copy>> groups;
+  std::map<float*, std::vector<float>> sums;  // of products in flight, by their registers
+  bool registers_fenced;                      // by wgmma_fence
+  unsigned proxy_fences;                      // how many fence_async_proxy it has done
 };
 
 // An operation of the lanes in `mask`, of which those in `arrived` wait.
@@ -42,6 +55,9 @@ struct Collective {
 struct Warp {
   std::vector<Collective> open;
   unsigned epoch;  // grows with every __syncwarp of the whole warp, which orders its accesses
+  std::vector<Product> products;  // issued since the last commit
+  std::vector<std::vector<Product>> groups;
+  size_t issued;  // products in all
 };
 
 struct Segment {
@@ -80,6 +96,7 @@ struct State {
 
   Thread thread[max_threads];
   Warp warp[max_threads / lanes];
+  std::vector<Product> sequence[max_threads / warpgroup];  // what each warpgroup has issued
   Fiber main;
   char* stacks;
 
