@@ -108,26 +108,9 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32)
   __syncthreads();
 
   if (g.splits > 1) {
-    float* own = sums + ((size_t)(blockIdx.y * gridDim.x + blockIdx.x) * g.splits) * (BM * BN);
-    float* mine = own + blockIdx.z * (BM * BN) + t;
-#pragma unroll
-    for (int i = 0; i < TM * TN * 4; i++) mine[i * THREADS] = sum[i / 4 / TN][i / 4 % TN][i % 4];
-    __threadfence();
-    __syncthreads();
-    unsigned* last = (unsigned*)smem;
-    unsigned* count = arrived + blockIdx.y * gridDim.x + blockIdx.x;
-    if (t == 0) *last = atomicAdd(count, 1u) == g.splits - 1u;
-    __syncthreads();
-    if (!*last) return;
-    if (t == 0) *count = 0;
-    __threadfence();
-    __syncthreads();
-#pragma unroll
-    for (int i = 0; i < TM * TN * 4; i++) {
-      float all = 0.f;
-      for (int s = 0; s < g.splits; s++) all += own[s * (BM * BN) + i * THREADS + t];
-      sum[i / 4 / TN][i / 4 % TN][i % 4] = all;
-    }
+    auto& flat = *(float(*)[TM * TN * 4]) & sum;
+    bool last = add_splits<TM * TN * 4, THREADS>(flat, sums, arrived, g.splits, (unsigned*)smem);
+    if (!last) return;
   }
 
   float* tile = (float*)smem;

@@ -90,6 +90,35 @@ struct Window {
   }
 };
 
+// Where the sum is split, over blockIdx.z: add up the sums of all blocks of a tile, in their order.
+// False where another block, the last, does that. `sums` has [tile][split][SUMS * THREADS] floats,
+// `arrived` 0 for each tile, before and after; `shared` is a word of shared memory not in use.
+template <int SUMS, int THREADS>
+DEVICE bool add_splits(float (&sum)[SUMS], float* sums, unsigned* arrived, int splits,
+                       unsigned* shared) {
+  int tile = blockIdx.y * gridDim.x + blockIdx.x, t = threadIdx.x;
+  float* own = sums + (size_t)tile * splits * (SUMS * THREADS) + t;
+  float* mine = own + blockIdx.z * (SUMS * THREADS);
+#pragma unroll
+  for (int i = 0; i < SUMS; i++) mine[i * THREADS] = sum[i];
+  __threadfence();
+  __syncthreads();
+  if (t == 0) *shared = atomicAdd(arrived + tile, 1u) == splits - 1u;
+  __syncthreads();
+  if (!*shared) return false;
+  if (t == 0) arrived[tile] = 0;
+  __threadfence();
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < SUMS; i++) sum[i] = 0.f;
+#pragma unroll 1
+  for (int s = 0; s < splits; s++, own += SUMS * THREADS) {
+#pragma unroll
+    for (int i = 0; i < SUMS; i++) sum[i] += own[i * THREADS];
+  }
+  return true;
+}
+
 // The sums of a block on their way out lie in shared memory, `PITCH<BN>` floats a pixel: rows of
 // eight banks' distance, so that the eight rows of a fragment meet in no bank.
 template <int BN>
