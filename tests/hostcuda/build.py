@@ -9,6 +9,7 @@ import sys
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import get_ident
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parents[1] / ".cache" / "hostcuda"
@@ -80,7 +81,7 @@ def kept(name: str, make) -> Path:
     path = FOLDER / name
     if not path.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{os.getpid()}-{name}")
+        unfinished = path.with_name(f"{os.getpid()}-{get_ident()}-{name}")
         try:
             make(unfinished)
             unfinished.replace(path)

@@ -156,7 +156,9 @@ def test_a_processor_without_bf16_says_what_it_has(tmp_path):
 
 def test_unknown_precisions_are_refused(tmp_path):
     write_model(tmp_path)
-    with pytest.raises(DeviceError, match=r"'bf61': expected 'fp32', 'tf32', 'fp16' or 'bf16'; did you mean"):
+    with pytest.raises(
+        DeviceError, match=r"'bf61': expected 'fp32', 'tf32', 'fp16' or 'bf16'; did you mean"
+    ):
         darkpy.load(tmp_path / "tiny.cfg", precision="bf61")
     network = Network.from_cfg(tmp_path / "tiny.cfg")
     with pytest.raises(DeviceError, match="16: expected"):
