@@ -43,9 +43,10 @@ def turned(w: Array, groups: int) -> Array:
     return np.ascontiguousarray(grouped.transpose(0, 2, 1, 3, 4)).reshape(-1, f // groups, k, k)
 
 
-def input_grad(ops: Any, dy: Array, *, w: Array, **numbers: Any) -> Array:
-    """Return the gradient of a convolution's input."""
-    return ops.conv2d_input_grad(dy, w, **numbers)
+def input_grad(ops: Any, dy: Array, known: Array = None, *, w: Array, **numbers: Any) -> Array:
+    """Return the gradient of a convolution's input, added to what is known of it."""
+    dx = ops.conv2d_input_grad(dy, w, **numbers)
+    return dx if known is None else ops.add(known, dx)
 
 
 def batchnorm(ops: Any, y: Array, *known: Array, activation: str = "linear") -> Array:

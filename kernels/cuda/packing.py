@@ -35,3 +35,9 @@ def pack(w: Any, type_: str, groups: int = 1, turned: bool = False) -> np.ndarra
     full = np.zeros((*own.shape[:3], padded(own.shape[3], type_)), np.float32)
     full[..., : own.shape[3]] = own
     return stored(full, type_).reshape(-1)
+
+
+def packed_count(shape: tuple[int, ...], type_: str, groups: int = 1, turned: bool = False) -> int:
+    """Return the numbers that weights of a shape (f, c / groups, k, k) take when packed."""
+    f, c, k, _ = shape
+    return k * k * (groups * c * padded(f // groups, type_) if turned else f * padded(c, type_))

@@ -11,9 +11,9 @@ from ...errors import DeviceError
 from ...kernels import launchers
 from ...kernels.cuda.conv2d import way
 from ...kernels.cuda.depthwise import depthwise, pack_taps, tap_count
-from ...kernels.cuda.device import Device, Launch
+from ...kernels.cuda.device import TYPES, Device, Launch
 from ...kernels.cuda.grouped import band_count, grouped, pack_bands
-from ...kernels.cuda.packing import pack
+from ...kernels.cuda.packing import pack, packed_count
 from ..fused import turned
 from ..trace import Op, Program, Value
 
@@ -24,18 +24,23 @@ class Bench(Protocol):
     precision  of products: "fp32", "tf32", "fp16" or "bf16"
     type       how maps are stored: "float", "half" or "bf16"
     program    what the ops belong to
+    learns     weights change from run to run: they are packed anew in each
     """
 
     device: Device
     precision: str
     type: str
     program: Program
+    learns: bool
 
     def at(self, value: Value) -> Any:
         """Return the Map, or the array, of a Value."""
 
     def given(self, array: Any) -> Any:
         """Return the device's copy of an array of the host."""
+
+    def once(self, array: Any) -> Any:
+        """Return a copy on the device of an array that nobody else asks for; it is not kept."""
 
     def input(self, name: Any) -> Any:
         """Return the array that an input is written to."""
@@ -84,28 +89,78 @@ def _convolve(bench: Bench, op: Op) -> list[Launch]:
     w = turned(w, n["groups"]) if n.get("turned") else w
     x, y = bench.at(op.inputs[0]), bench.at(op.output)
     residual = bench.at(op.inputs[1]) if n["residual"] != "none" else None
-    bias = None if bias is None else bench.given(np.ascontiguousarray(bias, np.float32))
+    give = bench.given if bench.learns else bench.once
+    bias = None if bias is None else give(bias)
     how = {key: n[key] for key in ("stride", "padding", "dilation", "activation")}
     how["size"] = w.shape[2]
     kind = way(x, y.c, n["groups"])
     device = bench.device
-    found: list[Launch]
     if kind == "dense":
         how |= {"groups": n["groups"], "repeat": n.get("repeat", 1), "precision": bench.precision}
-        packed = bench.given(pack(w, x.type, n["groups"]))
+        packed, launches = _packed(bench, w, x.type, n["groups"])
         first = n["residual"] == "before"
-        found = cuda.convolve(device, y, x, packed, bias, residual, residual_first=first, **how)
-        return found
+        return [
+            *launches,
+            *cuda.convolve(device, y, x, packed, bias, residual, residual_first=first, **how),
+        ]
     how["residual"] = n["residual"] if residual else None
     if kind == "depthwise":
-        taps = device.empty(tap_count(x, w.shape[2]), np.float32)
-        device.run(pack_taps(device, taps, device.upload(w), x=x, size=w.shape[2]))
-        found = depthwise(device, y, x, taps, bias, residual, **how)
+        packed = device.empty(tap_count(x, w.shape[2]), np.float32)
+        launches = pack_taps(device, packed, give(w), x=x, size=w.shape[2])
+        own = depthwise(device, y, x, packed, bias, residual, **how)
+    else:
+        packed = device.empty(band_count(y, x, n["groups"], w.shape[2]), np.float32)
+        launches = pack_bands(device, packed, give(w), y=y, x=x, groups=n["groups"])
+        own = grouped(device, y, x, packed, bias, residual, groups=n["groups"], **how)
+    return [*_before(bench, launches), *own]
+
+
+def _input_grad(bench: Bench, op: Op) -> list[Launch]:
+    n = {key: one for key, one in op.numbers.items() if key not in ("w", "shape")}
+    w = op.numbers["w"]
+    dx, dy, *known = map(bench.at, (op.output, *op.inputs))
+    found: list[Launch]
+    if way(dx, dy.c, n["groups"]) != "dense":
+        numbers = {key: one for key, one in op.numbers.items() if key != "w"}
+        found = cuda.conv2d_input_grad(bench.device, dx, dy, bench.given(w), **numbers)
         return found
-    bands = device.empty(band_count(y, x, n["groups"], w.shape[2]), np.float32)
-    device.run(pack_bands(device, bands, device.upload(w), y=y, x=x, groups=n["groups"]))
-    found = grouped(device, y, x, bands, bias, residual, groups=n["groups"], **how)
+    packed, launches = _packed(bench, w, dy.type, n["groups"], turned=True)
+    how = {"size": w.shape[2], "precision": bench.precision}
+    found = cuda.input_grad(bench.device, dx, dy, packed, *known, **how, **n)
+    return [*launches, *found]
+
+
+def _weight_grad(bench: Bench, op: Op) -> list[Launch]:
+    dw, dy, x = map(bench.at, (op.output, *op.inputs))
+    found: list[Launch] = cuda.conv2d_weight_grad(
+        bench.device, dw, dy, x, precision=bench.precision, **op.numbers
+    )
     return found
 
 
-LOWERINGS: dict[str, Lower] = {"take": _take, "convolve": _convolve}
+def _packed(
+    bench: Bench, w: Any, type_: str, groups: int, turned: bool = False
+) -> tuple[Any, list[Launch]]:
+    """Return weights as tensor cores read them, and the launches that pack those that learn."""
+    if not bench.learns:
+        return bench.once(pack(w, type_, groups, turned)), []
+    count = packed_count(w.shape, type_, groups, turned)
+    packed = bench.device.empty(count, TYPES[type_])
+    how = {"groups": groups, "type_": type_, "turned": turned}
+    return packed, cuda.pack_weights(bench.device, packed, bench.given(w), **how)
+
+
+def _before(bench: Bench, launches: list[Launch]) -> list[Launch]:
+    """Return launches that prepare weights: to be run in every step, or now, once for all."""
+    if bench.learns:
+        return launches
+    bench.device.run(launches)
+    return []
+
+
+LOWERINGS: dict[str, Lower] = {
+    "take": _take,
+    "convolve": _convolve,
+    "input_grad": _input_grad,
+    "conv2d_weight_grad": _weight_grad,
+}

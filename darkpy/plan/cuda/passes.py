@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from .. import training
 from ..passes import (
     Pass,
     _absorb,
@@ -42,6 +43,53 @@ def inference_passes(type_: str) -> list[Pass]:
         take_inputs,
         partial(store, type_=type_),
     ]
+
+
+def training_passes(type_: str) -> list[Pass]:
+    """Return the passes of a step of training whose maps are stored as "float", "half", "bf16"."""
+    return [
+        training.drop_identities,
+        training.defer_statistics,
+        training.fuse_normalize,
+        training.fuse_pool,
+        training.fuse_bias,
+        name_gradients,
+        fuse_shortcut,
+        partial(elide_route, whole=True),
+        training.elide_gradients,
+        training.reuse_maps,
+        fuse_sums,
+        take_inputs,
+        partial(store, type_=type_),
+    ]
+
+
+def name_gradients(program: Program) -> None:
+    """Let the gradients of convolutions' inputs be given the weights of these by name."""
+    for op in [op for op in program.ops if op.kind == "conv2d_input_grad"]:
+        dy, w = op.args
+        if not isinstance(w, Value):
+            op.kind, op.args = "input_grad", [dy]
+            op.numbers = {**op.numbers, "w": w}
+
+
+def fuse_sums(program: Program) -> None:
+    """Let a gradient be added to another that the same map has already."""
+    for op in [op for op in program.ops if op.kind == "input_grad"]:
+        add = program.sole_reader(op, "add")
+        if add is None or len(add.args) != 2 or op.numbers["groups"] > 1:
+            continue
+        (other,) = [one for one in add.args if one is not op.output] or [op.output]
+        if other is op.output or not _known(program, other, op):
+            continue
+        op.args.append(other)
+        _absorb(program, op, add)
+
+
+def _known(program: Program, value: Value, op: Op) -> bool:
+    """Return whether a Value has been written before an op runs."""
+    writer = program.writer(value)
+    return writer is None or program.ops.index(writer) < program.ops.index(op)
 
 
 def fuse_upsample(program: Program) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +26,40 @@ Result = TypeVar("Result")
 ALIGNMENT = 256  # bytes
 
 
+class Masters:
+    """Arrays of the host that a device has copies of: parameters, and what is made of them."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._known: dict[int, tuple[Any, Any]] = {}  # the host's array is kept, and so its id
+        self.bytes = 0  # of all copies
+
+    def of(self, array: Any) -> Any:
+        """Return the copy of an array, made once."""
+        known = self._known.get(id(array))
+        if known is None:
+            self._known[id(array)] = known = (array, self.once(array))
+        return known[1]
+
+    def once(self, array: Any) -> Any:
+        """Return a copy of an array: float32 where it is of floating point, unless it is half."""
+        plain = np.ascontiguousarray(array)
+        copy = self.device.upload(plain.astype(np.float32) if plain.dtype == np.float64 else plain)
+        self.bytes += copy.nbytes
+        return copy
+
+    def write(self) -> None:
+        """Write the host's arrays into their copies anew."""
+        for array, copy in self._known.values():
+            self.device.write(copy, np.ascontiguousarray(array))
+
+    def read(self, arrays: Iterable[Any]) -> None:
+        """Write copies back into arrays of the host."""
+        for array in arrays:
+            if id(array) in self._known:
+                array[...] = self.device.download(self._known[id(array)][1])
+
+
 class CudaPlan:
     """A program bound to a device's memory and kernels; `darkpy.plan.Plan` is its elder.
 
@@ -39,12 +73,16 @@ class CudaPlan:
         device: Device,
         precision: str,
         progress: Progress | None = None,
+        masters: Masters | None = None,
     ) -> None:
         self.program = program
         self.device = device
         self.precision = precision
         self.type = PRECISIONS[precision]
-        self._uploaded: dict[int, tuple[Any, Any]] = {}
+        self.learns = masters is not None
+        self._masters = masters or Masters(device)
+        self.gives: dict[Any, Floats] = {}  # arrays of the host that outputs are written into
+        self.rng: np.random.Generator | None = None  # of what is drawn in a step of training
         self._turn = Turn()
         lives = memory.lifetimes(program)
         given = {id(value) for value in program.inputs.values()}
@@ -68,7 +106,7 @@ class CudaPlan:
     @property
     def weights(self) -> int:
         """Bytes of what was uploaded, weights and biases."""
-        return sum(one.nbytes for _, one in self._uploaded.values())
+        return self._masters.bytes
 
     def __call__(self, images: Floats) -> dict[Any, Floats]:
         """Return the outputs, by the index of each head, for images (batch, c, h, w) float32."""
@@ -89,11 +127,13 @@ class CudaPlan:
                 raise NetworkError(f"expected an input of shape {shape}; got {array.shape}")
             self.device.write(self._inputs[name], np.ascontiguousarray(array, np.float32))
         (self._backward if back else self._forward)()
-        return {
-            name: self.device.download(array)
-            for name, array in self._outputs.items()
-            if isinstance(name, tuple) == back
-        }
+        found: dict[Any, Floats] = {}
+        for name, array in self._outputs.items():
+            if isinstance(name, tuple) == back:
+                found[name] = self.device.download(array)
+                if name in self.gives:
+                    self.gives[name][...] = found[name]
+        return found
 
     def at(self, value: Value) -> Any:
         """Return the Map, or the float32 array, that a Value is."""
@@ -108,10 +148,11 @@ class CudaPlan:
 
     def given(self, array: Any) -> Any:
         """Return the device's copy of an array of the host, made once."""
-        known = self._uploaded.get(id(array))
-        if known is None:
-            self._uploaded[id(array)] = known = (array, self.device.upload(array))
-        return known[1]
+        return self._masters.of(array)
+
+    def once(self, array: Any) -> Any:
+        """Return a copy on the device of an array that nobody else asks for; it is not kept."""
+        return self._masters.once(array)
 
     def input(self, name: Any) -> Any:
         """Return the array that an input is written to."""
