@@ -55,11 +55,11 @@ DEVICE void add_row(float (&sum)[COLUMNS][PIECE<T>], const T* x, int x_pitch, co
   }
 }
 
-template <class T, class A, Residual RESIDUAL, int SIZE, int RIGHT>
+template <class T, class Out, class A, Residual RESIDUAL, int SIZE, int RIGHT>
 __global__ void __launch_bounds__(128, 4)
     depthwise(const T* __restrict__ x, int x_pitch, const float* __restrict__ taps,
-              const float* __restrict__ bias, const T* __restrict__ r, int r_pitch,
-              T* __restrict__ y, int y_pitch, Window s, int channels, int pieces, int count) {
+              const float* __restrict__ bias, const Out* __restrict__ r, int r_pitch,
+              Out* __restrict__ y, int y_pitch, Window s, int channels, int pieces, int count) {
   int i = blockIdx.x * 128 + threadIdx.x;
   if (i >= count) return;
   int strips = (s.cols + COLUMNS - 1) / COLUMNS, padded = pieces * PIECE<T>;
@@ -77,8 +77,8 @@ __global__ void __launch_bounds__(128, 4)
   for (int o = 0; o < COLUMNS; o++) {
     if (left + o >= s.cols) break;
     int pixel = line * s.cols + left + o;
-    finish<T, A, RESIDUAL>(sum[o], bias, r + pixel * r_pitch + first, y + pixel * y_pitch + first,
-                           first, channels);
+    finish<Out, A, RESIDUAL>(sum[o], bias, r + pixel * r_pitch + first,
+                             y + pixel * y_pitch + first, first, channels);
   }
 }
 

@@ -49,10 +49,11 @@ def depthwise(
     numbers   size, stride, padding, dilation
     """
     fixed = _fixed(**numbers)
-    count = y.n * y.h * -(-y.w // COLUMNS) * y.pieces
-    kernel = f"depthwise<{y.name}, {act(activation)}, {RESIDUALS[residual]}, {fixed}>"
+    pieces = -(-y.c // x.piece)
+    count = y.n * y.h * -(-y.w // COLUMNS) * pieces
+    kernel = f"depthwise<{x.name}, {y.name}, {act(activation)}, {RESIDUALS[residual]}, {fixed}>"
     args = (*at(x), taps, bias, *at(r), *at(y), window(x, y, **numbers))
-    sizes = (np.int32(y.c), np.int32(y.pieces), np.int32(count))
+    sizes = (np.int32(y.c), np.int32(pieces), np.int32(count))
     return [Launch(FILE, kernel, *over(count, 128), (*args, *sizes))]
 
 

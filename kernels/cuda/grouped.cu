@@ -45,11 +45,11 @@ DEVICE int source(int at, int tap, int step, int dilation, int padding, int coun
   return to < count ? to : -1;
 }
 
-template <class T, class A, Residual RESIDUAL, bool BACK>
+template <class T, class Out, class A, Residual RESIDUAL, bool BACK>
 __global__ void __launch_bounds__(128, 4)
     grouped(const T* __restrict__ x, int x_pitch, const float* __restrict__ bands,
-            const float* __restrict__ bias, const T* __restrict__ r, int r_pitch,
-            T* __restrict__ y, int y_pitch, Window s, Bands of, int pieces, int count) {
+            const float* __restrict__ bias, const Out* __restrict__ r, int r_pitch,
+            Out* __restrict__ y, int y_pitch, Window s, Bands of, int pieces, int count) {
   constexpr int P = PIECE<T>;
   int i = blockIdx.x * 128 + threadIdx.x;
   if (i >= count) return;
@@ -91,8 +91,8 @@ __global__ void __launch_bounds__(128, 4)
   for (int o = 0; o < COLUMNS; o++) {
     if (left + o >= cols) break;
     int pixel = line * cols + left + o, first = piece * P;
-    finish<T, A, RESIDUAL>(sum[o], bias, r + pixel * r_pitch + first, y + pixel * y_pitch + first,
-                           first, of.outputs);
+    finish<Out, A, RESIDUAL>(sum[o], bias, r + pixel * r_pitch + first,
+                             y + pixel * y_pitch + first, first, of.outputs);
   }
 }
 

@@ -14,7 +14,7 @@ STRANDS, PIECES = 32, 8  # of a block of `grouped_weight_grad`
 
 def bands(y: Map, x: Map, groups: int) -> np.ndarray:
     """Return ``Bands`` (grouped.cu): which of x's channels those of y depend on."""
-    outputs, inputs, p = y.c // groups, x.c // groups, y.piece
+    outputs, inputs, p = y.c // groups, x.c // groups, x.piece
     depth = 0
     for first in range(0, y.c, p):
         start = first // outputs * inputs // p
@@ -25,7 +25,7 @@ def bands(y: Map, x: Map, groups: int) -> np.ndarray:
 
 def band_count(y: Map, x: Map, groups: int, size: int) -> int:
     """Return the numbers of the weights as `pack_bands` lays them out."""
-    return y.pieces * size * size * int(bands(y, x, groups)["depth"]) * y.piece**2
+    return -(-y.c // x.piece) * size * size * int(bands(y, x, groups)["depth"]) * x.piece**2
 
 
 def pack_bands(
@@ -38,7 +38,7 @@ def pack_bands(
     size = w.shape[2]
     count = band_count(y, x, groups, size)
     args = (w, packed, bands(y, x, groups), np.int32(size * size), np.int32(count))
-    return [Launch(FILE, f"pack_bands<{y.name}, {_bool(back)}>", *over(count), args)]
+    return [Launch(FILE, f"pack_bands<{x.name}, {_bool(back)}>", *over(count), args)]
 
 
 def grouped(
@@ -61,11 +61,12 @@ def grouped(
     residual  "before" the activation or "after" it; None: there is no r
     numbers   size, stride, padding, dilation
     """
-    count = y.n * y.h * -(-y.w // COLUMNS) * y.pieces
+    pieces = -(-y.c // x.piece)
+    count = y.n * y.h * -(-y.w // COLUMNS) * pieces
     windows = window(y, x, **numbers) if back else window(x, y, **numbers)
-    kernel = f"grouped<{y.name}, {act(activation)}, {RESIDUALS[residual]}, {_bool(back)}>"
+    kernel = f"grouped<{x.name}, {y.name}, {act(activation)}, {RESIDUALS[residual]}, {_bool(back)}>"
     args = (*at(x), packed, bias, *at(r), *at(y), windows, bands(y, x, groups))
-    sizes = (np.int32(y.pieces), np.int32(count))
+    sizes = (np.int32(pieces), np.int32(count))
     return [Launch(FILE, kernel, *over(count, 128), (*args, *sizes))]
 
 

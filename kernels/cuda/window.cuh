@@ -22,20 +22,26 @@ DEVICE void load_floats(float (&to)[N], const float* from) {
   }
 }
 
-// Write a piece of y from channel `first` on: add the bias (null: none), add r, activate.
-template <class T, class A, Residual RESIDUAL>
-DEVICE void finish(const float (&sum)[PIECE<T>], const float* bias, const T* r, T* y, int first,
+// Write N numbers of y, a piece or more, from channel `first` on: add the bias (null: none), add r,
+// activate.
+template <class Out, class A, Residual RESIDUAL, int N>
+DEVICE void finish(const float (&sum)[N], const float* bias, const Out* r, Out* y, int first,
                    int channels) {
-  Piece<T> piece, more = {};
-  if (RESIDUAL != NONE) more = Piece<T>::load(r);
+  static_assert(N % PIECE<Out> == 0);
 #pragma unroll
-  for (int j = 0; j < PIECE<T>; j++) {
-    bool inside = first + j < channels;
-    float value = sum[j] + (bias && inside ? bias[first + j] : 0.f);
-    if (RESIDUAL == BEFORE) value += more.at[j];
-    value = A::value(value);
-    if (RESIDUAL == AFTER) value += more.at[j];
-    piece.at[j] = inside ? value : 0.f;
+  for (int at = 0; at < N; at += PIECE<Out>) {
+    if (at && first + at >= channels) break;
+    Piece<Out> piece, more = {};
+    if (RESIDUAL != NONE) more = Piece<Out>::load(r + at);
+#pragma unroll
+    for (int j = 0; j < PIECE<Out>; j++) {
+      bool inside = first + at + j < channels;
+      float value = sum[at + j] + (bias && inside ? bias[first + at + j] : 0.f);
+      if (RESIDUAL == BEFORE) value += more.at[j];
+      value = A::value(value);
+      if (RESIDUAL == AFTER) value += more.at[j];
+      piece.at[j] = inside ? value : 0.f;
+    }
+    piece.store(y + at);
   }
-  piece.store(y);
 }

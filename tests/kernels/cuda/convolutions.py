@@ -13,8 +13,13 @@ from tests.kernels.cases import CASES
 from .agree import REFERENCE, TOLERANCE, around, device, from_map, rounded, to_map
 
 Launches = Callable[..., list[Launch]]
-# Type of the maps, activation (of which one is not 0 at 0), and where what is added goes.
-TAILS = (("float", "logistic", None), ("half", "leaky", "before"), ("bf16", "mish", "after"))
+# Types of x and y, activation (of which one is not 0 at 0), and where what is added goes.
+TAILS = (
+    ("float", "float", "logistic", None),
+    ("half", "half", "leaky", "before"),
+    ("bf16", "bf16", "mish", "after"),
+    ("half", "float", "logistic", "after"),
+)
 OPS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
 
 
@@ -39,22 +44,22 @@ def small(wanted: str, *ops: str) -> list[Case]:
 
 
 def fused(launches: Launches, w: np.ndarray, shape: tuple[int, ...], **numbers: Any) -> None:
-    """Compare what is fused into a convolution with what it means, for three tails and types.
+    """Compare what is fused into a convolution with what it means, for several tails and types.
 
     launches  (device, y, x, w, bias, r, numbers) of float maps and arrays of the device
     """
     on = device()
     rng = np.random.default_rng(7)
-    for type_, activation, residual in TAILS:
+    for type_, out, activation, residual in TAILS:
         keys = {**numbers, "activation": activation, "residual": residual}
         meaning = {**keys, "w": w, "scale": None, "pool": False}
         x = rounded(rng.standard_normal(shape).astype(np.float32), type_)
         bias = None if residual is None else rng.standard_normal(len(w)).astype(np.float32)
         plain = convolve(REFERENCE, x, 0, **{**meaning, "bias": None, "residual": None})
-        r = rounded(rng.standard_normal(plain.shape).astype(np.float32), type_)
+        r = rounded(rng.standard_normal(plain.shape).astype(np.float32), out)
         truth = convolve(REFERENCE, x.astype(float), r.astype(float), **{**meaning, "bias": bias})
-        y = around(on, truth.shape, type_)
-        x_map, r_map = (to_map(on, one, type_) for one in (x, r))
+        y = around(on, truth.shape, out)
+        x_map, r_map = to_map(on, x, type_), to_map(on, r, out)
         on.run(launches(on, y, x_map, w, bias, r_map if residual else None, keys))
         error = np.abs(from_map(y) - truth).max() / np.abs(truth).max()
         assert error <= TOLERANCE[type_], (error, type_, activation, residual)
