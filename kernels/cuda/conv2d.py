@@ -1,6 +1,5 @@
 """Convolution and its gradients, by the kernels that suit the groups."""
 
-from collections.abc import Callable
 from typing import Any
 
 from .convolve import convolve, input_grad
@@ -11,17 +10,15 @@ from .depthwise import (
     pack_taps,
     tap_count,
 )
-from .device import TYPES, Device, Launch, Map, Scratch, room
+from .device import Device, Launch, Map, Scratch
 from .grouped import band_count, grouped, grouped_weight_grad, pack_bands
-from .pack import pack_weights
-from .packing import padded
+from .pack import packed_first
+from .packing import DEFAULT
 from .weight_grad import dense_weight_grad
 
 __all__ = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
 
-Kernel = Callable[..., list[Launch]]
 Pair = tuple[int, int]
-PRECISION = {"float": "fp32", "half": "fp16", "bf16": "bf16"}  # of products, unless asked otherwise
 
 
 def way(x: Map, f: int, groups: int) -> str:
@@ -58,8 +55,12 @@ def conv2d(
         pack = pack_taps(device, taps, w, x=x, size=size)
         return [*pack, *depthwise(device, y, x, taps, **numbers)]
     if way(x, y.c, groups) == "dense":
-        numbers |= {"groups": groups, "precision": precision or PRECISION[x.type]}
-        return _packed(device, convolve, y, x, w, numbers, turned=False)
+        numbers |= {"groups": groups, "precision": precision or DEFAULT[x.type]}
+
+        def launches(weights: Any) -> list[Launch]:
+            return convolve(device, y, x, weights, **numbers)
+
+        return packed_first(device, launches, w, groups=groups, type_=x.type)
     packed = Scratch(band_count(y, x, groups, size))
     pack = pack_bands(device, packed, w, y=y, x=x, groups=groups)
     return [*pack, *grouped(device, y, x, packed, groups=groups, **numbers)]
@@ -89,8 +90,12 @@ def conv2d_input_grad(
         pack = pack_taps(device, taps, w, x=dx, size=size)
         return [*pack, *depthwise_input_grad(device, dx, dy, taps, **numbers)]
     if way(dx, dy.c, groups) == "dense":
-        numbers |= {"groups": groups, "precision": precision or PRECISION[dx.type]}
-        return _packed(device, input_grad, dx, dy, w, numbers, turned=True)
+        numbers |= {"groups": groups, "precision": precision or DEFAULT[dx.type]}
+
+        def launches(weights: Any) -> list[Launch]:
+            return input_grad(device, dx, dy, weights, **numbers)
+
+        return packed_first(device, launches, w, groups=groups, type_=dx.type, turned=True)
     packed = Scratch(band_count(dx, dy, groups, size))
     pack = pack_bands(device, packed, w, y=dx, x=dy, groups=groups, back=True)
     return [*pack, *grouped(device, dx, dy, packed, groups=groups, back=True, **numbers)]
@@ -119,19 +124,6 @@ def conv2d_weight_grad(
         return depthwise_weight_grad(device, dw, dy, x, **numbers, accumulate=accumulate)
     numbers |= {"groups": groups, "accumulate": accumulate}
     if way(x, dy.c, groups) == "dense":
-        precision = precision or PRECISION[x.type]
+        precision = precision or DEFAULT[x.type]
         return dense_weight_grad(device, dw, dy, x, **numbers, precision=precision)
     return grouped_weight_grad(device, dw, dy, x, **numbers)
-
-
-def _packed(
-    device: Device, kernel: Kernel, y: Map, x: Map, w: Any, numbers: dict[str, Any], turned: bool
-) -> list[Launch]:
-    """Return the launches of a kernel on x and weights that are packed first, in scratch memory."""
-    groups, (f, c, size, _) = numbers["groups"], w.shape
-    rows, columns = (c * groups, f // groups) if turned else (f, c)
-    count = rows * size * size * padded(columns, x.type)
-    beside = room(kernel(device, y, x, None, **numbers))  # what the kernel takes of it
-    weights = Scratch(count, TYPES[x.type], beside)
-    pack = pack_weights(device, weights, w, groups=groups, type_=x.type, turned=turned)
-    return [*pack, *kernel(device, y, x, weights, **numbers)]

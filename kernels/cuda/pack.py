@@ -1,10 +1,11 @@
 """Pack weights that change in every step of training; those that stay `packing.pack` packs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .device import NAMES, Device, Launch, over
+from .device import NAMES, TYPES, Device, Launch, Scratch, over, room
 from .packing import padded
 
 __all__ = ["pack_weights"]
@@ -13,10 +14,32 @@ __all__ = ["pack_weights"]
 def pack_weights(
     device: Device, packed: Any, w: Any, *, groups: int, type_: str, turned: bool = False
 ) -> list[Launch]:
-    """packed = w (f, c / groups, k, k) as `packing.pack` has it, of a type of map."""
-    f, c, k, _ = w.shape
+    """packed = w (f, c / groups, k, k) as `packing.pack` has it, of a type of map.
+
+    A window may have another number of rows than of columns.
+    """
+    f, c, high, wide = w.shape
+    taps = high * wide
     rows, columns = (c, f // groups) if turned else (f // groups, c)
-    wide = padded(columns, type_)
-    count = groups * rows * k * k * wide
-    sizes = map(np.int32, (rows, columns, wide, k * k, turned, count))
+    across = padded(columns, type_)
+    count = groups * rows * taps * across
+    sizes = map(np.int32, (rows, columns, across, taps, turned, count))
     return [Launch("pack.cu", f"pack<{NAMES[type_]}>", *over(count), (w, packed, *sizes))]
+
+
+def packed_first(
+    device: Device,
+    launches: Callable[[Any], list[Launch]],
+    w: Any,
+    *,
+    groups: int = 1,
+    type_: str,
+    turned: bool = False,
+) -> list[Launch]:
+    """Return launches of weights that a launch before packs, in scratch memory beside theirs."""
+    f, c, high, wide = w.shape
+    rows, columns = (c * groups, f // groups) if turned else (f, c)
+    count = rows * high * wide * padded(columns, type_)
+    weights = Scratch(count, TYPES[type_], room(launches(None)))
+    how = {"groups": groups, "type_": type_, "turned": turned}
+    return [*pack_weights(device, weights, w, **how), *launches(weights)]

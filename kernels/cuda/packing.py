@@ -7,6 +7,7 @@ import numpy as np
 from .device import TYPES, piece
 
 PRECISIONS = {"fp32": "float", "tf32": "float", "fp16": "half", "bf16": "bf16"}  # type of the maps
+DEFAULT = {"float": "fp32", "half": "fp16", "bf16": "bf16"}  # of products, unless asked otherwise
 POLICIES = {"fp32": "Fp32", "tf32": "Tf32", "fp16": "Fp16", "bf16": "Bf16"}  # operand.cuh
 
 
@@ -29,8 +30,8 @@ def pack(w: Any, type_: str, groups: int = 1, turned: bool = False) -> np.ndarra
 
     turned  for the gradient of the input: [channel][tap][filter] of each group
     """
-    f, c, k, _ = w.shape
-    own = w.reshape(groups, f // groups, c, k * k)
+    f, c, high, wide = w.shape
+    own = w.reshape(groups, f // groups, c, high * wide)
     own = own.transpose(0, 2, 3, 1) if turned else own.transpose(0, 1, 3, 2)
     full = np.zeros((*own.shape[:3], padded(own.shape[3], type_)), np.float32)
     full[..., : own.shape[3]] = own
