@@ -373,3 +373,31 @@ CASES += [
     Case("region_inverse", "two", (normal(2, 16, 3, 4),), {"classes": 3}),
     Case("region_inverse", "pixel", (normal(2, 33, 1, 1),), {"classes": 6}),
 ]
+
+
+def wished(*shape: int) -> Draw:
+    """Numbers of 0, 1 and between, and -1234, where nothing is to be learned."""
+    return lambda rng, dtype: rng.choice([0, 1, 0.3, -1234], shape).astype(dtype)
+
+
+def shares(*shape: int) -> Draw:
+    """Numbers in 0.01 .. 1, as a softmax gives them."""
+    return lambda rng, dtype: rng.uniform(0.01, 1, shape).astype(dtype)
+
+
+CASES += [
+    *(
+        Case("softmax_loss", "x".join(map(str, shape)), (shares(*shape), wished(*shape)))
+        for shape in ((1, 1), (3, 10), (2, 301), (2, 9, 1, 1), (2, 3, 4, 5))
+    ),
+    *(
+        Case(
+            "cost_loss",
+            kind,
+            (normal(2, 10, 3, 2), wished(2, 10, 3, 2)),
+            {"kind": kind, "scale": 0.5},
+        )
+        for kind in ("sse", "masked", "smooth")
+    ),
+    Case("cost_loss", "vectors", (normal(3, 400), normal(3, 400)), {"kind": "smooth"}),
+]

@@ -100,7 +100,7 @@ def agree(case: Case, type_: str = "float", on: Device | None = None, **numbers:
     arrays = case.draw()
     maps = [_is_map(case, i, x, GIVEN) for i, x in enumerate(arrays)]
     given = [rounded(x, type_) if is_map else x for x, is_map in zip(arrays, maps, strict=True)]
-    truths = case.answers(REFERENCE, [_double(x) for x in given])
+    truths = [np.asarray(x) for x in case.answers(REFERENCE, [_double(x) for x in given])]
     args: list[Any] = [
         to_map(on, x, type_) if is_map else on.upload(x.copy())
         for x, is_map in zip(given, maps, strict=True)
