@@ -9,11 +9,12 @@ struct Tile {
   float at[CHANNELS * row];
 };
 
-// y (pixels of n pictures, channels) = x (n, channels, pixels): a block a tile of a picture.
+// y (pixels of n pictures, channels) = x (n, channels, pixels), whose pictures are `step` numbers
+// apart: a block a tile of a picture.
 template <class T, int CHANNELS>
 __global__ void __launch_bounds__(256)
-    to_map(const float* __restrict__ x, T* __restrict__ y, int y_pitch, int channels, int pieces,
-           int pixels) {
+    to_map(const float* __restrict__ x, int step, T* __restrict__ y, int y_pitch, int channels,
+           int pieces, int pixels) {
   using Shared = Tile<CHANNELS>;
   __shared__ Shared tile;
   int first_pixel = blockIdx.x * Shared::pixels, first_channel = blockIdx.y * CHANNELS;
@@ -22,7 +23,7 @@ __global__ void __launch_bounds__(256)
     int k = i / Shared::pixels, p = i % Shared::pixels;
     int channel = first_channel + k, pixel = first_pixel + p;
     bool inside = channel < channels && pixel < pixels;
-    tile.at[k * Shared::row + p] = inside ? x[(picture * channels + channel) * pixels + pixel] : 0.f;
+    tile.at[k * Shared::row + p] = inside ? x[picture * step + channel * pixels + pixel] : 0.f;
   }
   __syncthreads();
   constexpr int PIECES = CHANNELS / PIECE<T>;

@@ -24,9 +24,15 @@ TILES = 8, 32  # channels of a tile, for maps that have no more than the first, 
 
 def to_map(device: Device, y: Map, x: Any) -> list[Launch]:
     """y = x, float32 (n, c, h, w) one after another in memory."""
+    return [from_pictures(y, x, y.c * y.h * y.w)]
+
+
+def from_pictures(y: Map, x: Any, step: int) -> Launch:
+    """Return the launch that makes y of pictures float32 (c, h, w) that are ``step`` apart."""
     tile, grid = _tiles(y)
-    args = (_flat(x), *ends(y), np.int32(y.c), np.int32(y.pieces), np.int32(y.h * y.w))
-    return [Launch("layout.cu", f"to_map<{y.name}, {tile}>", grid, (256,), args)]
+    sizes = (np.int32(y.c), np.int32(y.pieces), np.int32(y.h * y.w))
+    args = (_flat(x), np.int32(step), *ends(y), *sizes)
+    return Launch("layout.cu", f"to_map<{y.name}, {tile}>", grid, (256,), args)
 
 
 def to_planar(device: Device, y: Any, x: Map) -> list[Launch]:

@@ -227,6 +227,49 @@ MAPS = [
     Case("avgpool_grad", "whole", (normal(2, 3, 1, 1),), {"shape": (2, 3, 4, 5)}),
     Case("maxpool_depth_grad", "odd", (normal(2, 3, 3, 4), equal(2, 7, 3, 4)), given=deepest),
     Case("zero_nonmax_grad", "size3", (normal(2, 3, 5, 6), equal(2, 3, 5, 6), equal(2, 3, 5, 6))),
+    Case("signs", "map", (normal(2, 3, 4, 5),)),
+    Case("zeros_like", "map", (normal(2, 3, 4, 5),)),
+    Case("bias", "pixels", (normal(2, 21, 19, 18), normal(21))),
+    Case("bias_grad", "pixels", (normal(2, 21, 19, 18),), tolerance=1e-5),
+    Case("repeat_grad", "four", (normal(4, 3, 4, 5),)),
+    Case("multiply", "2x1x4x5-2x21x4x5", (normal(2, 1, 4, 5), normal(2, 21, 4, 5))),
+    *(
+        Case("multiply_grad", f"{name}", (normal(2, 21, 6, 5), normal(*a), normal(*b)))
+        for name, a, b in (
+            ("same", (2, 21, 6, 5), (2, 21, 6, 5)),
+            ("cells", (2, 21, 6, 5), (2, 21, 1, 1)),
+            ("channels", (2, 1, 6, 5), (2, 21, 6, 5)),
+        )
+    ),
+    *(
+        Case(
+            "shortcut_grad",
+            "x".join(map(str, shape)),
+            (normal(2, 4, 6, 6),),
+            {"shapes": (shape,)},
+        )
+        for shape in ((2, 2, 6, 6), (2, 5, 6, 6), (2, 4, 3, 3), (2, 3, 12, 12))
+    ),
+    Case(
+        "shortcut",
+        "five",
+        (normal(2, 11, 6, 6), *(normal(2, c, 6, 6) for c in (11, 3, 21, 11, 8))),
+    ),
+    *(
+        Case(
+            "weighted_shortcut_grad",
+            f"weights{c}",
+            (
+                normal(2, 11, 6, 6),
+                normal(1, 3, c, 1),
+                normal(2, 11, 6, 6),
+                normal(2, 21, 12, 12),
+                normal(2, 3, 3, 3),
+            ),
+            tolerance=1e-5,
+        )
+        for c in (1, 11)
+    ),
     Case("roll_average", "vector", (normal(7), normal(7)), changes=(0,)),
 ]
 
