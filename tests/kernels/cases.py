@@ -270,6 +270,23 @@ MAPS = [
         )
         for c in (1, 11)
     ),
+    Case(
+        "crop_grad",
+        "mirrored",
+        (normal(2, 3, 4, 3),),
+        {"shape": (2, 3, 6, 7), "places": [(1, 2, False), (0, 3, True)], "scale": 2},
+    ),
+    Case("space_to_depth", "pieces", (normal(1, 8, 4, 6),), {"stride": 2}),
+    Case("depth_to_space", "pieces", (normal(1, 32, 2, 3),), {"stride": 2}),
+    *(
+        Case(
+            "lrn_grad",
+            f"size{size}",
+            (normal(2, 11, 3, 2), normal(2, 11, 3, 2)),
+            {"size": size, "alpha": 0.3, "beta": 0.75, "kappa": 1.0},
+        )
+        for size in (1, 4, 5)
+    ),
     Case("roll_average", "vector", (normal(7), normal(7)), changes=(0,)),
 ]
 
