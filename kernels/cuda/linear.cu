@@ -9,7 +9,7 @@ constexpr int WARPS = 4, FILTERS = 2;  // of a block; of a warp
 
 // y = A(w x + bias) for N pictures from blockIdx.y * N on.
 template <class T, class Out, class A, int N>
-__global__ void __launch_bounds__(WARPS * 32)
+__global__ void __launch_bounds__(WARPS * 32, 4)
     linear(const T* __restrict__ x, int x_pitch, const T* __restrict__ w,
            const float* __restrict__ bias, Out* __restrict__ y, int y_pitch, int pictures,
            int pixels, int pieces, int filters, int padded) {
