@@ -71,6 +71,7 @@ def conv2d_input_grad(
     dx: Map,
     dy: Map,
     w: Any,
+    residual: Map | None = None,
     *,
     shape: tuple[int, ...],
     stride: Pair = (1, 1),
@@ -81,6 +82,7 @@ def conv2d_input_grad(
 ) -> list[Launch]:
     """dx = the gradient of the input of a convolution, given that of its result.
 
+    residual   is added: a gradient that is there already, it may be in dx
     precision  as in `conv2d`
     """
     size = w.shape[2]
@@ -88,17 +90,18 @@ def conv2d_input_grad(
     if way(dx, dy.c, groups) == "depthwise":
         taps = Scratch(tap_count(dx, size))
         pack = pack_taps(device, taps, w, x=dx, size=size)
-        return [*pack, *depthwise_input_grad(device, dx, dy, taps, **numbers)]
+        return [*pack, *depthwise_input_grad(device, dx, dy, taps, residual, **numbers)]
     if way(dx, dy.c, groups) == "dense":
         numbers |= {"groups": groups, "precision": precision or DEFAULT[dx.type]}
 
         def launches(weights: Any) -> list[Launch]:
-            return input_grad(device, dx, dy, weights, **numbers)
+            return input_grad(device, dx, dy, weights, residual, **numbers)
 
         return packed_first(device, launches, w, groups=groups, type_=dx.type, turned=True)
     packed = Scratch(band_count(dx, dy, groups, size))
     pack = pack_bands(device, packed, w, y=dx, x=dy, groups=groups, back=True)
-    return [*pack, *grouped(device, dx, dy, packed, groups=groups, back=True, **numbers)]
+    numbers |= {"groups": groups, "back": True, "residual": "after" if residual else None}
+    return [*pack, *grouped(device, dx, dy, packed, None, residual, **numbers)]
 
 
 def conv2d_weight_grad(

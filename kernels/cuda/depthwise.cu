@@ -58,8 +58,8 @@ DEVICE void add_row(float (&sum)[COLUMNS][PIECE<T>], const T* x, int x_pitch, co
 template <class T, class Out, class A, Residual RESIDUAL, int SIZE, int RIGHT>
 __global__ void __launch_bounds__(128, 4)
     depthwise(const T* __restrict__ x, int x_pitch, const float* __restrict__ taps,
-              const float* __restrict__ bias, const Out* __restrict__ r, int r_pitch,
-              Out* __restrict__ y, int y_pitch, Window s, int channels, int pieces, int count) {
+              const float* __restrict__ bias, const Out* r, int r_pitch,
+              Out* y, int y_pitch, Window s, int channels, int pieces, int count) {
   int i = blockIdx.x * 128 + threadIdx.x;
   if (i >= count) return;
   int strips = (s.cols + COLUMNS - 1) / COLUMNS, padded = pieces * PIECE<T>;
@@ -120,10 +120,12 @@ DEVICE void add_row_back(float (&sum)[COLUMNS][PIECE<T>], const T* dy, int dy_pi
   }
 }
 
+// dx = the gradient, plus r unless that is null.
 template <class T, int SIZE, int RIGHT>
 __global__ void __launch_bounds__(128, 4)
     depthwise_input_grad(const T* __restrict__ dy, int dy_pitch, const float* __restrict__ taps,
-                         T* __restrict__ dx, int dx_pitch, Window s, int pieces, int count) {
+                         const T* r, int r_pitch, T* dx, int dx_pitch, Window s, int pieces,
+                         int count) {
   int i = blockIdx.x * 128 + threadIdx.x;
   if (i >= count) return;
   int before = SIZE > 0 ? s.padding % RIGHT : 0, padded = pieces * PIECE<T>;
@@ -141,10 +143,12 @@ __global__ void __launch_bounds__(128, 4)
 #pragma unroll
   for (int o = 0; o < COLUMNS; o++) {
     if ((unsigned)(left + o) >= (unsigned)s.w) continue;
-    Piece<T> piece;
+    int pixel = line * s.w + left + o;
+    Piece<T> piece = {};
+    if (r) piece = Piece<T>::load(r + pixel * r_pitch + first);
 #pragma unroll
-    for (int j = 0; j < PIECE<T>; j++) piece.at[j] = sum[o][j];
-    piece.store(dx + (line * s.w + left + o) * dx_pitch + first);
+    for (int j = 0; j < PIECE<T>; j++) piece.at[j] += sum[o][j];
+    piece.store(dx + pixel * dx_pitch + first);
   }
 }
 

@@ -58,13 +58,16 @@ def depthwise(
 
 
 def depthwise_input_grad(
-    device: Device, dx: Map, dy: Map, taps: Any, **numbers: Any
+    device: Device, dx: Map, dy: Map, taps: Any, residual: Map | None = None, **numbers: Any
 ) -> list[Launch]:
-    """dx = the gradient of x, given that of y; taps as in `depthwise`, not turned."""
+    """dx = the gradient of x, given that of y, plus residual: a gradient that is there already.
+
+    taps  as in `depthwise`, not turned
+    """
     fixed, right = _fixed(**numbers), numbers["stride"][1]
     before = numbers["padding"] % right if fixed[0] != "0" else 0
     count = dx.n * dx.h * -(-(dx.w + before) // COLUMNS) * dx.pieces
-    args = (*at(dy), taps, *at(dx), window(dx, dy, **numbers))
+    args = (*at(dy), taps, *at(residual), *at(dx), window(dx, dy, **numbers))
     kernel = f"depthwise_input_grad<{dx.name}, {fixed}>"
     sizes = (np.int32(dx.pieces), np.int32(count))
     return [Launch(FILE, kernel, *over(count, 128), (*args, *sizes))]

@@ -48,8 +48,8 @@ DEVICE int source(int at, int tap, int step, int dilation, int padding, int coun
 template <class T, class Out, class A, Residual RESIDUAL, bool BACK>
 __global__ void __launch_bounds__(128, 4)
     grouped(const T* __restrict__ x, int x_pitch, const float* __restrict__ bands,
-            const float* __restrict__ bias, const Out* __restrict__ r, int r_pitch,
-            Out* __restrict__ y, int y_pitch, Window s, Bands of, int pieces, int count) {
+            const float* __restrict__ bias, const Out* r, int r_pitch,
+            Out* y, int y_pitch, Window s, Bands of, int pieces, int count) {
   constexpr int P = PIECE<T>;
   int i = blockIdx.x * 128 + threadIdx.x;
   if (i >= count) return;

@@ -4,10 +4,12 @@
 the kernels take of scratch memory.
 """
 
+import numpy as np
 import pytest
 
+from darkpy.kernels.cuda import conv2d_input_grad
 from tests.kernels.case import conv, conv_grads
-from tests.kernels.cuda.agree import agree
+from tests.kernels.cuda.agree import REFERENCE, agree, compare, device, from_map, to_map
 
 CASES = [
     conv(40, (9, 11), 72, 3, padding=1, n=2),
@@ -21,3 +23,13 @@ CASES = [
 def test_agrees_with_the_reference(case, type_):
     agree(case, type_)
     agree(conv_grads(case)[1], type_)
+
+
+@pytest.mark.parametrize(("c", "f", "groups"), [(12, 12, 12), (12, 18, 6), (16, 8, 1)])
+def test_gradient_is_added_to_that_which_is_there(c, f, groups):
+    case, on = conv_grads(conv(c, (6, 5), f, 3, padding=1, groups=groups))[1], device()
+    arrays = case.draw()
+    before = np.random.default_rng(2).standard_normal(case.numbers["shape"]).astype(np.float32)
+    dx, dy = (to_map(on, one, "float") for one in (before, arrays[0]))
+    on.run(conv2d_input_grad(on, dx, dy, on.upload(arrays[1]), dx, **case.numbers))
+    compare(from_map(dx), case.answers(REFERENCE, arrays)[0] + before, "float", case)
