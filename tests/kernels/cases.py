@@ -461,3 +461,73 @@ CASES += [
     ),
     Case("cost_loss", "vectors", (normal(3, 400), normal(3, 400)), {"kind": "smooth"}),
 ]
+
+
+def nameless(n: int, count: int, named: int = -1) -> Draw:
+    """Truths as those of `truths`, of which the second of the picture ``named`` has no place."""
+
+    def draw(rng: np.random.Generator, dtype: Any) -> np.ndarray:
+        rows = truths(n, count)(rng, dtype)
+        rows[np.flatnonzero(rows[:, 0] == named)[1:2], 2:4] = 200_000
+        return rows
+
+    return draw
+
+
+def region_loss(
+    name: str, n: int, w: int, tree: bool = False, named: int = -1, **rules: Any
+) -> Case:
+    """The loss of a [region] of 3 anchors and 3 classes, in a tree two of them below the first."""
+    arrays = [
+        lambda rng, dtype: rng.uniform(0.05, 0.9, (n, 24, 4, w)).astype(dtype),
+        nameless(n, 8, named),
+        lambda rng, dtype: np.array([[0.5, 0.7], [1.5, 0.9], [1.2, 2.5]]).astype(dtype),
+        lambda rng, dtype: np.array([[-1, 0, 0], [0, 1, 1], [1, 2, 2]], np.int32),
+    ]
+    return Case("region_loss", name, tuple(arrays[: 4 if tree else 3]), rules)
+
+
+CASES += [
+    region_loss("plain", 3, 5),
+    region_loss("warm", 2, 12, warm_up=True, bias_match=True, rescore=True, coord_scale=2.0),
+    region_loss("focal", 2, 5, thresh=0.2, classfix=1, focal_loss=True, class_scale=0.7),
+    region_loss("objectness", 2, 5, classfix=-1, object_scale=5.0, noobject_scale=0.5),
+    region_loss("tree", 3, 5, tree=True, classfix=2, thresh=0.1),
+    region_loss("named", 4, 12, tree=True, named=2, warm_up=True),
+    region_loss("cell", 2, 1),
+]
+
+
+def objects(n: int, count: int, side: int) -> Draw:
+    """Rows as those of `truths`, of classes -1..2, at most one in each cell of side * side."""
+
+    def draw(rng: np.random.Generator, dtype: Any) -> np.ndarray:
+        rows = truths(n, count)(rng, dtype)
+        cells = [rng.permutation(side * side)[:count] for _ in range(1, n)]
+        cell = np.concatenate(cells)
+        rows[:, 1] -= rng.integers(0, 2, len(rows))
+        rows[:, 2:4] = (np.stack([cell % side, cell // side], 1) + rows[:, 2:4]) / side
+        return rows
+
+    return draw
+
+
+def detection_loss(
+    name: str, n: int, side: int, *shape: int, chosen: bool = False, **rules: Any
+) -> Case:
+    """The loss of a [detection] of 3 classes and 2 boxes a cell."""
+    arrays = [
+        lambda rng, dtype: rng.uniform(0.02, 0.9, (n, *shape)).astype(dtype),
+        objects(n, 4, side),
+        lambda rng, dtype: rng.integers(0, 2, 4 * (n - 1)).astype(np.int32),
+    ]
+    numbers = {"side": side, "num": 2, **rules}
+    return Case("detection_loss", name, tuple(arrays[: 3 if chosen else 2]), numbers)
+
+
+CASES += [
+    detection_loss("plain", 3, 3, 117),
+    detection_loss("map", 3, 3, 117, 1, 1, sqrt=True, rescore=True, coord_scale=5.0),
+    detection_loss("planes", 2, 4, 26, 2, 4, forced=True, noobject_scale=0.5),
+    detection_loss("chosen", 2, 5, 325, chosen=True, class_scale=0.7, object_scale=2.0),
+]
