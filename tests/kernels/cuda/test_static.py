@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from darkpy.kernels.cuda import device
+from darkpy.kernels.cuda.convolve import TILES, Tile
 from tests.nvrtc import Compiled, compiled, missing
 
 REGISTERS = 65536  # of a processor; a block that needs more does not start
@@ -23,12 +24,16 @@ class Instance:
 
     name     as in `Launch`
     threads  of its blocks
+    wide     all of its loads and stores are of 16 bytes
     opcodes  how many instructions of each there are, from sm_80 on
+    uses     opcodes of which there are some, from sm_80 on
     """
 
     name: str
     threads: int = 256
+    wide: bool = False
     opcodes: dict[str, int] = field(default_factory=dict)
+    uses: tuple[str, ...] = ()
 
     def check(self, found: Compiled, architecture: str) -> None:
         """Fail if a compiled kernel is not what was meant."""
@@ -36,24 +41,133 @@ class Instance:
         assert found.stack <= SPILLED.get(architecture, 0), "an array lies in local memory"
         assert self.threads <= found.threads, "more threads than __launch_bounds__ says"
         assert self.threads * found.registers <= REGISTERS
+        if self.wide:
+            for opcode in ("LDG", "STG"):
+                assert found.count(opcode) == found.count(f"{opcode}.E.128") > 0
         if architecture != "sm_75":
             assert {opcode: found.count(opcode) for opcode in self.opcodes} == self.opcodes
+            assert all(found.count(opcode) for opcode in self.uses)
 
 
-def pieces(loads: int, stores: int) -> dict[str, int]:
-    """Return the opcodes of loads and stores of 16 bytes, of which there are no others."""
-    return {"LDG": loads, "LDG.E.128": loads, "STG": stores, "STG.E.128": stores}
+def wide(*names: str, threads: int = 256) -> tuple[Instance, ...]:
+    return tuple(Instance(name, threads, wide=True) for name in names)
+
+
+def plain(*names: str, threads: int = 256) -> tuple[Instance, ...]:
+    return tuple(Instance(name, threads) for name in names)
+
+
+def convolution(policy: str, types: str, tile: Tile, passes: int = 1) -> Instance:
+    """Return an instance of convolve.cu: every fragment is loaded once, and used by all others.
+
+    passes  products of the tensor cores for one
+    """
+    rows, columns = tile.warp_pixels // 16, tile.warp_filters // 8
+    return Instance(
+        f"convolve<{policy}, {types}, {tile.name}>",
+        tile.threads,
+        opcodes={"HMMA": 2 * rows * columns * passes, "LDSM": 2 * (rows + columns // 2)},
+        uses=("LDGSTS.E.BYPASS.128", "LDG.E.128", "STG.E.128"),
+    )
 
 
 INSTANCES = {
-    "activate.cu": (
-        Instance("activate<half, activation::mish>", opcodes=pieces(1, 1)),
-        Instance("activate<float, activation::logistic>", opcodes=pieces(1, 1)),
-        Instance("activate_grad<float, activation::leaky>", opcodes=pieces(2, 1)),
-        Instance("activate_grad<__nv_bfloat16, activation::mish>", opcodes=pieces(2, 1)),
+    "activate.cu": wide(
+        "activate<half, activation::mish>",
+        "activate<float, activation::logistic>",
+        "activate_grad<float, activation::leaky>",
+        "activate_grad<__nv_bfloat16, activation::mish>",
+    ),
+    "add.cu": wide(
+        "add<float, activation::leaky, 3>",
+        "add<half, activation::linear, 2>",
+        "add<__nv_bfloat16, activation::linear, 4>",
+    ),
+    "batchnorm.cu": plain(
+        "batchnorm<half, activation::mish>",
+        "batchnorm<float, activation::leaky>",
+        "batchnorm_pool<half, activation::mish>",
+        "batchnorm_pool<__nv_bfloat16, activation::leaky>",
+        "batchnorm_sums<half, activation::mish, true>",
+        "batchnorm_sums<float, activation::leaky, false>",
+        "batchnorm_grad<half, activation::mish, true>",
+        "batchnorm_grad<float, activation::leaky, false>",
+        "batch_statistics<half>",
+        "finish_statistics",
+        "roll_average",
+    ),
+    "best_overlap.cu": plain("best_overlap"),
+    "convolve.cu": (
+        *(convolution("Fp16", "half, activation::leaky", tile) for tile in TILES),
+        convolution("Fp16", "float, activation::linear", TILES[0]),
+        convolution("Bf16", "__nv_bfloat16, activation::mish", TILES[4]),
+        convolution("Tf32", "float, activation::swish", TILES[5]),
+        convolution("Fp32", "float, activation::leaky", TILES[5], passes=3),
+    ),
+    "depthwise.cu": (
+        *plain("pack_taps"),
+        *plain("depthwise_weight_grad<float, 1>", "depthwise_weight_grad<half, 5>"),
+        *plain(
+            "depthwise<float, activation::logistic, NONE, 0, 0>",
+            "depthwise<half, activation::leaky, BEFORE, 3, 1>",
+            "depthwise<__nv_bfloat16, activation::mish, AFTER, 5, 2>",
+            threads=128,
+        ),
+        *wide(
+            "depthwise_input_grad<float, 3, 1>",
+            "depthwise_input_grad<half, 5, 2>",
+            threads=128,
+        ),
+    ),
+    "grouped.cu": (
+        *plain("pack_bands<half, false>", "pack_bands<float, true>"),
+        *plain("grouped_weight_grad<half>", "sum_bands<half>"),
+        *plain(
+            "grouped<half, activation::leaky, BEFORE, false>",
+            "grouped<float, activation::linear, NONE, true>",
+            threads=128,
+        ),
+    ),
+    "layout.cu": (
+        *wide("convert<half, float>", "convert<half, __nv_bfloat16>"),
+        *plain("move_channels<half>", "to_map<half, 8>", "to_map<float, 32>"),
+        *plain("to_planar<half, 8>", "to_planar<float, 32>"),
+    ),
+    "nms.cu": plain("nms"),
+    "optimizer.cu": (
+        *plain("step<Sgd, false>", "step<Adam, true>", "follow", "check_finite"),
+        *plain("centre", threads=128),
+    ),
+    "pack.cu": plain("pack<half>", "pack<float>"),
+    "partials.cu": plain("sum_partials"),
+    "pool.cu": (
+        *wide("maxpool<half, 2>", "maxpool<float, 3>", "maxpool<half, 0>", "maxpool_grad<half>"),
+        *wide("keep_equal<half>", "avgpool_grad<half>", "local_avgpool<float, 0>"),
+        *wide("local_avgpool_grad<half>", "find_owners<half, 2>"),
+        *plain("avgpool<half>", "maxpool_depth<half>", "maxpool_depth_grad<half>"),
+    ),
+    "resize_picture.cu": plain(
+        "resize_picture<half, 3, 3>", "resize_picture<float, 1, 3>", "resize_planes<3, 3>"
+    ),
+    "upsample.cu": wide("upsample<half>", "upsample<float>", "upsample_grad<__nv_bfloat16>"),
+    "weight_grad.cu": (
+        Instance("weight_grad<Fp16, 128, 128>", opcodes={"HMMA": 32, "LDSM": 12, "LDGSTS": 12}),
+        Instance("weight_grad<Bf16, 64, 64>", 128, opcodes={"HMMA": 16, "LDSM": 8, "LDGSTS": 12}),
+        Instance("weight_grad<Fp32, 32, 64>", 128, opcodes={"HMMA": 24, "LDGSTS": 9}),
+        Instance("weight_grad<Tf32, 64, 64>", 128, opcodes={"HMMA": 16, "LDGSTS": 12}),
+    ),
+    "yolo.cu": plain(
+        "head<Yolo, half>",
+        "head<GaussianYolo, float>",
+        "head_planes<Yolo, float>",
+        "region<half, float>",
+        "region_inverse<float, float>",
+    ),
+    "yolo_loss.cu": plain(
+        "yolo_loss<Yolo>", "yolo_loss<GaussianYolo>", "place_truths", threads=128
     ),
 }
-EVERYWHERE: set[str] = set()  # sources that depend on the architecture by more than a wrapper
+EVERYWHERE = {"convolve.cu"}  # sources that ask most of a device
 
 
 def test_every_source_has_an_instance():
