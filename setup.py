@@ -54,6 +54,8 @@ setup(
         "coco": ["pycocotools"],
         "test": [
             "hypothesis",
+            "mpi4py>=4; sys_platform == 'linux'",
+            "mpich; sys_platform == 'linux'",
             "mypy>=1.13,<3",
             # CUDA's compiler and disassembler: kernels are compiled for GPUs where there is none
             *(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..train.figures import Evaluation, Progress
     from ..train.loop import Course, Ending, Run
     from ..train.page import Page
+    from ..train.ranks import Ranks
     from ..train.request import Request
 
 COUNT = click.IntRange(0)
@@ -41,7 +42,7 @@ SLOW_LOADING = 0.1  # seconds a step may wait for its pictures, as in darknet
 def _no_gpu(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
     numbers = [one.strip() for one in (value or "").split(",")]
     asked = [one for one in numbers if one not in ("", "-1")]
-    if asked and not re.fullmatch("[0-9]{1,4}", asked[0]):
+    if not all(re.fullmatch("[0-9]{1,4}", one) for one in asked):
         raise DeviceError(f"{option.opts[0]} {value}: expected numbers of GPUs such as 0,1, or -1")
     if asked:
         from ..cuda import refusal
@@ -102,6 +103,7 @@ def train(
     to `backup =` of DATA as darknet names them; all else is recorded in a folder in backup/runs.
     Ctrl+C saves and ends; --resume goes on. Exit status: 0, 2 for bad input, 130 if stopped.
     """
+    from ..train.ranks import connect
     from ..train.request import Request
 
     if map and no_map:
@@ -121,8 +123,9 @@ def train(
         version=darkpy.__version__,
         **settings,
     )
-    with _page(mjpeg_port, host, cfg) as page:
-        return run(request, table=map, page=page)
+    ranks = connect()
+    with _page(None if ranks.rank else mjpeg_port, host, cfg) as page:
+        return run(request, table=map, page=page, ranks=ranks)
 
 
 @click.command(cls=Command)
@@ -161,17 +164,38 @@ def _without(words: Sequence[str], flags: Sequence[str]) -> list[str]:
     return kept
 
 
-def run(request: Request, table: bool = False, page: Page | None = None) -> int:
+def run(
+    request: Request,
+    table: bool = False,
+    page: Page | None = None,
+    ranks: Ranks | None = None,
+) -> int:
     """Train as a request says, and print how it goes; return the exit status.
 
     table  print darknet's table at each evaluation
     page   is shown the chart and the samples
+    ranks  that train together, of which this is one; the first prints
     """
+    from ..train.ranks import ALONE
+
+    ranks = ranks or ALONE
+    if ranks.rank:
+        from ..train.follow import follow
+
+        follow(request, ranks)
+        return 0
+    try:
+        return _lead(request, table, page, ranks)
+    finally:
+        ranks.tell(None)  # there are no more steps
+
+
+def _lead(request: Request, table: bool, page: Page | None, ranks: Ranks) -> int:
     from ..train.begin import begin
 
     with _stopping() as stop:
         watch = Printer(request, table, page, stop)
-        training = begin(request, watch, stop)
+        training = begin(request, watch, stop, ranks)
         try:
             watch.start(training)
             ending = training.go()
@@ -261,6 +285,8 @@ class Printer:
         click.echo(f"run: {training.record.folder}", err=True)
         if self.page is not None:
             click.echo(f"page: {self.page.url}", err=True)
+        if trainer.ranks.size > 1:
+            click.echo(f"ranks: {trainer.ranks.size} processes share each batch", err=True)
         if trainer.iteration:
             click.echo(f"from iteration {trainer.iteration}", err=True)
         trainer.show_building(building())

@@ -38,6 +38,11 @@ class Batch(NamedTuple):
     paths: list[str]
     iteration: int
 
+    def part(self, slots: range) -> Batch:
+        """Return some of its pictures, which are side by side."""
+        some = slice(slots.start, slots.stop)
+        return Batch(self.images[some], self.truths[some], self.paths[some], self.iteration)
+
 
 class Loader:
     """An iterator of batches, which threads make in advance.
@@ -47,6 +52,8 @@ class Loader:
              asked some iterations in advance and, for ``batch``, of all before ``start`` too
     start    the first iteration, from 0; the batches are those of a training from 0 on
     stop     the iteration after the last one; None is no end
+    own      the slots to fill of a batch of so many pictures; the others stay as they are. By
+             default all are filled
     workers  threads; by default one a processor, at most MOST_WORKERS
     ahead    batches that are made or wait beside the one in use: so many lie in memory
 
@@ -64,6 +71,7 @@ class Loader:
         size: Callable[[int], Size] | Size,
         start: int = 0,
         stop: int | None = None,
+        own: Callable[[int], range] = range,
         workers: int | None = None,
         ahead: int = 2,
     ) -> None:
@@ -73,6 +81,7 @@ class Loader:
         self._batch = batch if callable(batch) else lambda _: batch
         self._size = size if callable(size) else lambda _: size
         self._stop = math.inf if stop is None else stop
+        self._own = own
         self._ahead = ahead
         self._next = start
         self._position = (
@@ -108,7 +117,7 @@ class Loader:
         batch = Batch(images, [np.empty((0, 5), np.float32)] * count, [""] * count, self._next)
         slots = [
             self._pool.submit(self._fill, batch, slot, self._position + slot, size)
-            for slot in range(count)
+            for slot in self._own(count)
         ]
         self._waiting.append((batch, slots))
         self._next += 1

@@ -16,16 +16,18 @@ from ..cfg import Data, names_of, read_data
 from ..data.augment import Augmentation
 from ..data.dataset import read_list, read_truths
 from ..data.loader import Loader
-from ..data.training import TrainingSet
+from ..data.training import Sampling, TrainingSet
 from ..errors import DarkpyError, DataError, TrainingError
 from ..files import keep_as, make_folder, remove_partials
 from ..memory import physical_memory
 from ..network import Network
 from .advice import anchors_of, check
+from .crew import Crew
 from .evaluation import Labelled, part_of
 from .loop import Course, Habits, Run, Watch
 from .manifest import describe, read_manifest
 from .memory import needed_memory, out_of_memory_advice
+from .ranks import ALONE, Ranks, parts
 from .record import Record
 from .request import Request
 from .schedule import batch_size, input_size, minibatch
@@ -39,32 +41,35 @@ FEW = 10_000  # iterations of a run that numbers its weights by the thousand
 TIGHT, HOPELESS = 0.9, 1.3  # of this machine's memory; what a training takes is an estimate
 
 
-def begin(request: Request, watch: Watch, stop: Callable[[], bool] = lambda: False) -> Run:
+def begin(
+    request: Request,
+    watch: Watch,
+    stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
+) -> Run:
     """Read and check all that a training needs; return the run, new or to be gone on with.
 
     watch  is told how it goes, and ``stop`` asked after each iteration whether to end
+    ranks  among which this process is the first; the others `darkpy.train.follow.follow`
 
     Raises DarkpyError for what is wrong with a file, or with how the files fit each other.
     """
     data = read_data(request.data)
     network = Network.from_cfg(request.cfg, settings=request.settings)
     names = names_of(data)
-    if data.train is None:
-        raise TrainingError(f"{data.path}: expected train = FILE, a list of pictures")
-    paths = read_list(data.train)
+    paths = _list(data)
     base = base_name(request.cfg)
     backup = Path(data.backup or "backup")
     folder = _folder(request, backup, base)
     augmentation = Augmentation.of(network)
-    training = TrainingSet(
-        paths, network.classes, "darknet" if request.darknet_sampling else "epoch"
-    )
+    training = TrainingSet(paths, network.classes, _sampling(request))
     for line in training.summary():
         log.warning("%s", line)
     valid = _valid(request, data, network.classes)
-    _require_memory(network)
+    _require_memory(network, ranks)
     weights = None if request.resume else request.weights
-    trainer = Trainer(network, weights, seed=request.seed or 0)
+    trainer = Trainer(network, weights, seed=request.seed or 0, ranks=ranks)
+    parts(trainer.batch, network.options.subdivisions, ranks.size)  # there are enough pictures
     record = Record(folder, trainer.head_names, names, base)
     digest = training.digest()
     course = None
@@ -75,10 +80,13 @@ def begin(request: Request, watch: Watch, stop: Callable[[], bool] = lambda: Fal
         trainer.iteration = trainer.params.seen // trainer.batch
     _require_rest(request, trainer, folder)
     check(network, data, names, training, valid, trainer.iteration)
+    first = course.first if course else trainer.iteration
+    crew = Crew(trainer, first)
+    crew.muster(digest)
     make_folder(backup)
     run = Run(
         trainer,
-        _loaders(request, trainer, training, augmentation, course),
+        loaders(request, trainer, training, augmentation, first),
         len(training),
         _habits(request, data, trainer, len(training)),
         record,
@@ -93,6 +101,7 @@ def begin(request: Request, watch: Watch, stop: Callable[[], bool] = lambda: Fal
         anchors=anchors_of(network),
         sizes=training.sizes * np.array([network.image.w, network.image.h]),
         stop=stop,
+        crew=crew,
     )
     run.course.data, run.course.sampling = digest, training.sampling
     try:
@@ -106,6 +115,22 @@ def begin(request: Request, watch: Watch, stop: Callable[[], bool] = lambda: Fal
         record.close()
         raise
     return run
+
+
+def training_set(request: Request, network: Network) -> TrainingSet:
+    """Return the pictures that a request trains a network on."""
+    paths = _list(read_data(request.data))
+    return TrainingSet(paths, network.classes, _sampling(request))
+
+
+def _list(data: Data) -> list[str]:
+    if data.train is None:
+        raise TrainingError(f"{data.path}: expected train = FILE, a list of pictures")
+    return read_list(data.train)
+
+
+def _sampling(request: Request) -> Sampling:
+    return "darknet" if request.darknet_sampling else "epoch"
 
 
 def base_name(cfg: str) -> str:
@@ -151,17 +176,19 @@ def _folder(request: Request, backup: Path, base: str) -> Path:
     return backup / "runs" / f"{base}-{max(_numbered(backup, base), default=0) + 1}"
 
 
-def _require_memory(network: Network) -> None:
+def _require_memory(network: Network, ranks: Ranks) -> None:
     """Raise TrainingError if the largest input cannot be trained on with this memory.
 
     Linux would kill the process, once it writes to what it was promised.
     """
     size = input_size(network, 0, 0)
     batch, parts = batch_size(network, size), network.options.subdivisions
+    batch, parts = -(-batch // ranks.size), -(-parts // ranks.size)
     largest = network if size == network.image[1:] else network.resized(*size)
-    share = needed_memory(largest, batch, parts) / physical_memory()
+    available = physical_memory() // ranks.beside
+    share = needed_memory(largest, batch, parts) / available
     if share > TIGHT:
-        advice = out_of_memory_advice(largest, batch, parts, physical_memory())
+        advice = out_of_memory_advice(largest, batch, parts, available)
         if share > HOPELESS:
             raise TrainingError(advice)
         log.warning("%s; it may just fit", advice)
@@ -293,16 +320,18 @@ def _keep_weights(backup: Path, base: str, folder: Path, resumes: bool) -> None:
         os.utime(folder / "state.npz")
 
 
-def _loaders(
+def loaders(
     request: Request,
     trainer: Trainer,
     training: TrainingSet,
     augmentation: Augmentation,
-    course: Course | None,
+    first: int,
 ) -> Callable[[int], Loader]:
-    """Return what makes a loader of the batches from an iteration on."""
+    """Return what makes a loader of the batches from an iteration on, of this rank's slots.
+
+    first  the iteration that the run began after
+    """
     network, seed = trainer.network, trainer.seed
-    first = course.first if course else trainer.iteration
 
     def size(done: int) -> tuple[int, int]:
         return input_size(network, done, seed, first)
@@ -319,6 +348,7 @@ def _loaders(
             size=size,
             start=start,
             stop=network.options.max_batches,
+            own=trainer.own_slots,
             workers=request.workers or None,
         )
 

@@ -23,6 +23,7 @@ from ..evaluate.report import Report
 from ..files import keep_as, make_folder
 from ..layers.base import Array
 from ..memory import physical_memory
+from .crew import Crew
 from .evaluation import Judged, Labelled, evaluate_network
 from .figures import Evaluation, Progress
 from .history import History
@@ -132,6 +133,7 @@ class Run:
     samples  batches to measure statistics with, for weights that are judged (`with_statistics`)
     anchors, sizes   see `darkpy.train.history.History`
     stop     is asked after every iteration; the run then saves and ends
+    crew     the other ranks, if there are any
     """
 
     def __init__(
@@ -153,8 +155,10 @@ class Run:
         anchors: Sequence[tuple[float, float]] = (),
         sizes: NDArray[np.floating[Any]] | None = None,
         stop: Callable[[], bool] = lambda: False,
+        crew: Crew | None = None,
     ) -> None:
         self.trainer = trainer
+        self.crew = crew or Crew(trainer, trainer.iteration)
         self.loader = loader
         self.epoch_length = epoch_length
         self.habits = habits
@@ -266,13 +270,9 @@ class Run:
 
     def _iterate(self, batch: Batch, waited: float) -> str:
         """Train a batch and do all that follows it; return how the run ends, or nothing."""
-        self.watch.fed(batch)
+        self.watch.fed(batch.part(self.trainer.own_slots(len(batch.images))))
         started = time.monotonic()
-        try:
-            loss = self.trainer.step(batch.images, batch.truths)
-        except NotFinite as error:
-            error.pictures = [batch.paths[slot] for slot in error.slots]
-            raise
+        loss = self.crew.step(batch)
         progress = self._progress(batch, loss, time.monotonic() - started, waited)
         self.watch.iteration(progress, self.course.hours_left, self.course)
         measured = self._evaluate() if self._is_due(progress.iteration) else None
@@ -322,7 +322,7 @@ class Run:
             height=batch.images.shape[2],
             pictures=course.pictures,
             batch=len(batch.images),
-            truths=sum(map(len, batch.truths)),
+            truths=self.trainer.truths,
             heads=trainer.heads,
             seconds=seconds,
             waited=waited,
@@ -513,6 +513,7 @@ class Run:
             with suppress(OSError):
                 os.replace(self.settled_path, self.state_path)
         self.course = course
+        self.crew.is_new = True
         self.saved = self.trainer.iteration
 
 

@@ -37,18 +37,9 @@ def save_state(path: str | Path, trainer: Trainer, counters: dict[str, Any]) -> 
 
     Raises DarkpyError if the file cannot be written.
     """
-    own = {
-        "format": FORMAT,
-        "iteration": trainer.iteration,
-        "seed": trainer.seed,
-        "rate_scale": trainer.rate_scale,
-        "settled": trainer.settled,
-        "rejection": asdict(trainer.rejection),
-        "average": trainer.average is not None,
-        "version": trainer.params.version,
-    }
+    own = {"format": FORMAT, **facts_of(trainer)}
     text = json.dumps({"trainer": own, "run": counters}).encode()
-    arrays = dict(_arrays(trainer))
+    arrays = dict(arrays_of(trainer))
     arrays[COUNTERS] = np.frombuffer(text, np.uint8)
     with replacing(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -74,18 +65,36 @@ def load_state(path: str | Path, trainer: Trainer) -> dict[str, Any]:
     except FILE_ERRORS as error:
         why = reason(error) if isinstance(error, OSError) else "is damaged, or no saved state"
         raise TrainingError(f"{path}: cannot be read: {why}") from None
-    trainer.iteration = own["iteration"]
-    trainer.settled = own["settled"]
-    trainer.seed = own["seed"]
-    trainer.rate_scale = own["rate_scale"]
-    trainer.rejection = Rejection(**own["rejection"])
-    trainer.params.version = Version(*own["version"])
+    take_facts(trainer, own)
     run: dict[str, Any] = counters["run"]
     return run
 
 
+def facts_of(trainer: Trainer) -> dict[str, Any]:
+    """Return what a trainer is beside its arrays, as JSON can hold it."""
+    return {
+        "iteration": trainer.iteration,
+        "seed": trainer.seed,
+        "rate_scale": trainer.rate_scale,
+        "settled": trainer.settled,
+        "rejection": asdict(trainer.rejection),
+        "average": trainer.average is not None,
+        "version": trainer.params.version,
+    }
+
+
+def take_facts(trainer: Trainer, facts: dict[str, Any]) -> None:
+    """Let a trainer be what `facts_of` another was; ``average`` is left to whom has arrays."""
+    trainer.iteration = facts["iteration"]
+    trainer.settled = facts["settled"]
+    trainer.seed = facts["seed"]
+    trainer.rate_scale = facts["rate_scale"]
+    trainer.rejection = Rejection(**facts["rejection"])
+    trainer.params.version = Version(*facts["version"])
+
+
 def _fill(path: str | Path, trainer: Trainer, held: Any) -> None:
-    wanted = dict(_arrays(trainer))
+    wanted = dict(arrays_of(trainer))
     there = set(held.files) - {COUNTERS}
     if there != set(wanted):
         odd = min(there ^ set(wanted))
@@ -103,7 +112,7 @@ def _fill(path: str | Path, trainer: Trainer, held: Any) -> None:
         array[...] = value
 
 
-def _arrays(trainer: Trainer) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def arrays_of(trainer: Trainer) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Yield name and array of all that a state holds."""
     for node in trainer.network.nodes:
         for name in node.params if node.owner == node.index else ():

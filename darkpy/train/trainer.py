@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from ..network import Network, Node
 from ..plan import Progress, flops
 from ..plan.step import StepPlan, Training
 from ..randomness import generator
-from ..run import Tape
+from ..run import Context, Tape
 from ..weights import Params, read_weights, write_weights
 from .figures import HeadFigures
 from .optimizer import STATISTICS, Optimizer, averaged, stop_layer
+from .ranks import ALONE, Ranks, add_up, own, own_slots
 from .schedule import learning_rate, minibatch
 
 SUM = 1e-4  # microseconds to add a number
@@ -43,7 +44,11 @@ class NotFinite(TrainingError):
         super().__init__(f"{where}: {what}")
         self.where = where
         self.slots = slots
+        self.what = what
         self.pictures: list[str] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.where, self.slots, self.what)
 
 
 class Trainer:
@@ -53,12 +58,15 @@ class Trainer:
     weights  a .weights file to start from, whole or of the first layers; None draws all
     device   "cpu"; "reference" runs the array code that defines each kernel
     seed     of all that is drawn
+    ranks    who trains this network together; all call `step` for the same batches, and have the
+             same parameters after it but for rolling averages, which are those of each rank's part
 
     Attributes: ``network``, ``params`` (one dict of float32 arrays a node, changed by `step`),
     ``iteration`` (updates done), ``rate`` and ``heads`` (of the last step: learning rate, and
-    the parts of each head's loss), ``average`` (moving average of the weights, or None),
-    ``rate_scale`` (a factor of every rate), ``rejection`` (what is remembered of wrong labels),
-    ``settled`` (layers, from the first, whose rolling averages mean something).
+    the parts of each head's loss), ``truths`` (of the last step: how many), ``average`` (moving
+    average of the weights, or None), ``rate_scale`` (a factor of every rate), ``rejection`` (what
+    is remembered of wrong labels), ``settled`` (layers, from the first, whose rolling averages mean
+    something).
     Raises CfgError, NetworkError, WeightsError, DeviceError as `darkpy.load` does, and
     TrainingError for a network that has no loss.
     """
@@ -69,7 +77,9 @@ class Trainer:
         weights: str | Path | None = None,
         device: str = "cpu",
         seed: int = 0,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.network = cfg if isinstance(cfg, Network) else Network.from_cfg(cfg)
         self.seed = seed
         self.params = self._start(weights)
@@ -88,6 +98,8 @@ class Trainer:
         self.rate_scale = 1.0
         self.rate = 0.0
         self.heads: tuple[HeadFigures, ...] = ()
+        self.truths = 0
+        self._agreed: BaseException | None = None  # that all ranks raise
         self.planned = self.device == "cpu" and flops(self.network) >= PLAN_FROM
         self._tapes: dict[tuple[int, int, int], Tape | StepPlan] = {}
         self._room = Training()
@@ -115,29 +127,85 @@ class Trainer:
         updated parameter is no finite number: go on from saved parameters then, for rolling
         averages have moved. ``try_fix_nan=1`` takes such gradients for 0.
         """
-        images, truths = self._required(images, truths)
-        iteration = self.iteration + 1
+        try:
+            return self._step(*self._required(images, truths))
+        except BaseException as error:
+            if not (error is self._agreed or isinstance(error, NotFinite)):
+                self.ranks.abort(error)  # the others wait for this one
+            raise
+
+    def _step(self, images: NDArray[np.float32], truths: Truths) -> float:
+        iteration, count = self.iteration + 1, len(images)
         for statistic in self._unsettled():
             statistic[...] = 0
         stop = stop_layer(self.network, iteration)
-        tape = self._tape(images.shape[2], images.shape[3], stop)
-        total, figures = 0.0, _Figures(self.losing)
-        for k, slots in enumerate(self._minibatches(len(images))):
-            rng = generator(self.seed, "layers", iteration, k)
-            for frame in tape.frames:
-                frame.rng = rng
-            part = images[slots.start : slots.stop]
-            total += self._pass(tape, part, truths[slots.start : slots.stop], stop, slots, figures)
-            self._settle_statistics()
-        grads = self._gradients(tape, len(images))
+        total, figures, fault = 0.0, _Figures(self.losing), None
+        try:
+            mine = own(count, self.network.options.subdivisions, self.ranks)
+            tape = self._tape(images.shape[2], images.shape[3], stop)
+            for k, slots in mine.items():
+                rng = generator(self.seed, "layers", iteration, k)
+                for frame in tape.frames:
+                    frame.rng = rng
+                part = slice(slots.start, slots.stop)
+                total += self._pass(tape, images[part], truths[part], stop, slots, figures)
+                self._settle_statistics()
+            if self.ranks.size > 1:  # these alone differ from rank to rank
+                self._require_finite(count, STATISTICS)
+        except Exception as error:
+            fault = error
+        total = self.agree(fault, total, figures)
+        add_up([grad for frame in _own(tape) for grad in frame.grads.values()], self.ranks)
+        grads = self._gradients(tape, count)
         self.rate = self.next_rate
         with np.errstate(all="ignore"):  # what overflows is seen below
-            self.optimizer.update(grads, self.rate, len(images), iteration)
-        self._require_finite(len(images))
+            self.optimizer.update(grads, self.rate, count, iteration)
+        self._require_finite(count)
         self.iteration = iteration
         self._follow()
-        self.heads = figures.of(len(images))
-        return total / len(images)
+        self.heads, self.truths = figures.of(count), figures.truths
+        return total / count
+
+    def agree(
+        self, fault: Exception | None, total: float = 0.0, figures: _Figures | None = None
+    ) -> float:
+        """Raise what went wrong in one of the ranks, if anything did; return all ranks' total.
+
+        ``figures`` become all ranks' too, and ``rejection`` their mean. All ranks call it, those
+        that cannot take their step as well.
+        """
+        ranks = self.ranks
+        if ranks.size == 1:
+            if fault is not None:
+                raise fault
+            return total
+        figures = figures or _Figures(self.losing)
+        names = [one.name for one in fields(self.rejection)]
+        remembered = [getattr(self.rejection, name) for name in names]
+        numbers = figures.numbers
+        sums = np.array([fault is not None, total, *remembered, *numbers], np.float64)
+        ranks.sum(sums)()
+        if sums[0]:
+            self._agreed = self._worst(fault)
+            raise self._agreed
+        for name, value in zip(names, sums[2:].tolist(), strict=False):
+            setattr(self.rejection, name, value / ranks.size)
+        figures.take(sums[-len(numbers) :])
+        return float(sums[1])
+
+    def _worst(self, fault: Exception | None) -> Exception:
+        """Return what the ranks agree to be wrong: a rank's end before a loss without one."""
+        rank = self.ranks.rank
+        mine = fault
+        if fault is not None and not isinstance(fault, NotFinite):
+            mine = TrainingError(f"rank {rank}: {str(fault) or type(fault).__name__}")
+        faults = self.ranks.gather(mine)
+        found = [k for k, one in enumerate(faults) if one is not None]
+        worst = min(found, key=lambda k: (isinstance(faults[k], NotFinite), k))
+        if worst == rank and fault is not None:
+            return fault
+        chosen: Exception = faults[worst]
+        return chosen
 
     def save_weights(
         self,
@@ -217,11 +285,9 @@ class Trainer:
                 own = self.params[node.index]
                 yield from (own[name] for name in STATISTICS if name in own)
 
-    def _minibatches(self, count: int) -> Iterator[range]:
-        """Cut the slots of a batch into ``subdivisions`` runs, as equal as may be."""
-        parts = min(count, self.network.options.subdivisions)
-        ends = [count * k // parts for k in range(parts + 1)]
-        return (range(a, b) for a, b in pairwise(ends))
+    def own_slots(self, count: int) -> range:
+        """Return which slots of a batch of so many pictures this rank looks at."""
+        return own_slots(count, self.network.options.subdivisions, self.ranks)
 
     def _tape(self, height: int, width: int, stop: int) -> Tape | StepPlan:
         """Return what runs inputs of this size, and back to layer ``stop``.
@@ -290,7 +356,7 @@ class Trainer:
         cost = sum(loss.cost for loss in losses.values()) / len(losses)
         if not math.isfinite(cost):
             raise NotFinite(self._culprit(network, images), slots, "puts out no finite number")
-        figures.add(losses)
+        figures.add(losses, truths)
         tape.backward({i: loss.gradient for i, loss in losses.items()}, stop, image=False)
         return cost
 
@@ -316,10 +382,15 @@ class Trainer:
                 np.nan_to_num(grad, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return [frame.grads for frame in tape.frames]
 
-    def _require_finite(self, batch: int) -> None:
-        """Raise NotFinite if the update, or the batch's statistics, led out of float32."""
+    def _require_finite(self, batch: int, names: Sequence[str] = ()) -> None:
+        """Raise NotFinite if the update, or the batch's statistics, led out of float32.
+
+        names  of the parameters to look at; by default all are
+        """
         for node, moments in zip(self.network.nodes, self.optimizer.moments, strict=True):
             for name, values in self.params[node.index].items():
+                if names and name not in names:
+                    continue
                 if not all(map(_is_finite, (values, *moments.get(name, ())))):
                     what = f"its {name} left the range of finite numbers"
                     raise NotFinite(node.where, range(batch), what)
@@ -360,8 +431,24 @@ class _Figures:
         self.sums = {node.index: np.zeros(3) for node in nodes}
         self.counts = dict.fromkeys(self.names, 0)
         self.overlaps = dict.fromkeys(self.names, 0.0)
+        self.truths = 0
 
-    def add(self, losses: dict[int, HeadLoss]) -> None:
+    @property
+    def numbers(self) -> list[float]:
+        """All of them, that can be added to another rank's."""
+        each = ((*self.sums[i].tolist(), self.counts[i], self.overlaps[i]) for i in self.names)
+        return [self.truths, *(value for head in each for value in head)]
+
+    def take(self, numbers: NDArray[np.float64]) -> None:
+        """Be what the `numbers` of several ranks add up to."""
+        self.truths = round(float(numbers[0]))
+        for i, head in zip(self.names, numbers[1:].reshape(-1, 5), strict=True):
+            self.sums[i] = head[:3]
+            self.counts[i] = round(float(head[3]))
+            self.overlaps[i] = float(head[4])
+
+    def add(self, losses: dict[int, HeadLoss], truths: Truths) -> None:
+        self.truths += sum(map(len, truths))
         for i, loss in losses.items():
             self.sums[i] += (loss.box, loss.objectness, loss.classification)
             self.counts[i] += loss.count
@@ -382,6 +469,13 @@ class _Figures:
             )
             for i, (box, objectness, classification) in self._means(batch)
         )
+
+
+def _own(tape: Tape | StepPlan) -> Iterator[Context]:
+    """Yield the frames of the layers that own their parameters, each of which has its gradients."""
+    for node, frame in zip(tape.network.nodes, tape.frames, strict=True):
+        if node.owner == node.index:
+            yield frame
 
 
 def _loses(node: Node) -> bool:

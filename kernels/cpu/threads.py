@@ -32,12 +32,22 @@ def available():
 
 
 CORES = cores()
+sharing = 1  # processes that share the cores, this one among them
 
 
 @cache
 def pool():
     """Return the threads beside the caller's own."""
     return ThreadPoolExecutor(max(1, CORES - 1), "darkpy-kernels")
+
+
+def share(processes):
+    """Let this process use its part of the cores, which so many processes share."""
+    global CORES, sharing
+    sharing = processes
+    CORES = max(1, cores() // processes)
+    if blas.CONTROLS is not None:
+        blas.CONTROLS[1](CORES)
 
 
 if hasattr(os, "register_at_fork"):

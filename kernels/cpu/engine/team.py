@@ -212,11 +212,11 @@ def most():
     """Return how many threads a table runs fastest with: one for each core this process may use.
 
     Two threads of one core share its multipliers, and gain nothing. OMP_NUM_THREADS holds, and so
-    does the quota of a container.
+    does the quota of a container. Processes that share the cores each have their part.
     """
-    from ..threads import cores
+    from .. import threads
 
-    return max(1, min(cores(), physical(), quota()))
+    return max(1, min(threads.cores(), physical(), quota()) // threads.sharing)
 
 
 def physical():
