@@ -60,13 +60,14 @@ class DeviceOptimizer:
 
     def parameter(self, node: Node, name: str) -> Any:
         """Return where a parameter lies, in its shape."""
-        return self._view(self.params, node, name)
+        return self.view(self.params, node, name)
 
     def gradient(self, node: Node, name: str) -> Any:
         """Return where the gradient of a parameter is to be written, in its shape."""
-        return self._view(self.grads, node, name)
+        return self.view(self.grads, node, name)
 
-    def _view(self, flat: Any, node: Node, name: str) -> Any:
+    def view(self, flat: Any, node: Node, name: str) -> Any:
+        """Return where what belongs to a parameter lies in a flat array, in its shape."""
         place = self.layout.places[node.owner, name]
         return flat[place.part].reshape(place.shape)
 

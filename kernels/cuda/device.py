@@ -191,7 +191,7 @@ class Device:
 
     def capture(self, calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
         """Return one call in the place of several: a CUDA graph. Nothing runs yet."""
-        stream = self.xp.cuda.Stream(non_blocking=True)
+        stream = self.xp.cuda.Stream()  # in order with what CuPy itself does
         self.xp.cuda.runtime.deviceSynchronize()
         with stream:
             stream.begin_capture()

@@ -48,7 +48,7 @@ class Stream:
 
     current: "Stream | None" = None
 
-    def __init__(self, non_blocking: bool = False) -> None:
+    def __init__(self) -> None:
         self.graph: Graph | None = None
 
     def __enter__(self) -> "Stream":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -34,9 +34,17 @@ class Masters:
         self._known: dict[int, tuple[Any, Any]] = {}  # the host's array is kept, and so its id
         self.bytes = 0  # of all copies
 
+    def adopt(self, array: Any, copy: Any) -> None:
+        """Let an array of the device be the copy of one of the host."""
+        self._known[id(array)] = (array, copy)
+
     def of(self, array: Any) -> Any:
-        """Return the copy of an array, made once."""
+        """Return the copy of an array, made once; that of another shape is the same memory."""
         known = self._known.get(id(array))
+        if known is None and array.base is not None and id(array.base) in self._known:
+            whole = self.of(array.base)
+            assert array.size == whole.size and array.flags.c_contiguous, "a part of a parameter"
+            return whole.reshape(array.shape)
         if known is None:
             self._known[id(array)] = known = (array, self.once(array))
         return known[1]
@@ -48,20 +56,12 @@ class Masters:
         self.bytes += copy.nbytes
         return copy
 
-    def write(self) -> None:
-        """Write the host's arrays into their copies anew."""
-        for array, copy in self._known.values():
-            self.device.write(copy, np.ascontiguousarray(array))
-
-    def read(self, arrays: Iterable[Any]) -> None:
-        """Write copies back into arrays of the host."""
-        for array in arrays:
-            if id(array) in self._known:
-                array[...] = self.device.download(self._known[id(array)][1])
-
 
 class CudaPlan:
     """A program bound to a device's memory and kernels; `darkpy.plan.Plan` is its elder.
+
+    masters  copies of parameters that change from run to run; without them none does
+    arrays   of the device, in which Values lie that are not to lie in the arena
 
     Attributes: ``program``, ``launches`` (of each op), ``arena`` (bytes of all maps together),
     ``weights`` (bytes of what was uploaded). Several threads may call one plan; they take turns.
@@ -74,6 +74,7 @@ class CudaPlan:
         precision: str,
         progress: Progress | None = None,
         masters: Masters | None = None,
+        arrays: Mapping[Value, Any] | None = None,
     ) -> None:
         self.program = program
         self.device = device
@@ -81,11 +82,10 @@ class CudaPlan:
         self.type = PRECISIONS[precision]
         self.learns = masters is not None
         self._masters = masters or Masters(device)
-        self.gives: dict[Any, Floats] = {}  # arrays of the host that outputs are written into
-        self.rng: np.random.Generator | None = None  # of what is drawn in a step of training
+        self._arrays = dict(arrays or {})
         self._turn = Turn()
         lives = memory.lifetimes(program)
-        given = {id(value) for value in program.inputs.values()}
+        given = {id(value) for value in (*program.inputs.values(), *self._arrays)}
         self._sizes = {root: _bytes(root) for root in lives if id(root) not in given}
         self._offsets, self.arena = memory.offset(self._sizes, lives)
         self._arena = self._reserve(self.arena)
@@ -120,23 +120,25 @@ class CudaPlan:
             return use(self.advance(inputs))
 
     def advance(self, inputs: Mapping[Any, Floats], back: bool = False) -> dict[Any, Floats]:
-        """Take inputs, run the way forward or back, and return its outputs on the host."""
+        """Take inputs and run the way forward, whose outputs are returned on the host, or back."""
         for name, array in inputs.items():
             shape = self.program.inputs[name].shape
             if array.shape != shape:
                 raise NetworkError(f"expected an input of shape {shape}; got {array.shape}")
-            self.device.write(self._inputs[name], np.ascontiguousarray(array, np.float32))
-        (self._backward if back else self._forward)()
-        found: dict[Any, Floats] = {}
-        for name, array in self._outputs.items():
-            if isinstance(name, tuple) == back:
-                found[name] = self.device.download(array)
-                if name in self.gives:
-                    self.gives[name][...] = found[name]
-        return found
+        with self.device.scope():
+            for name, array in inputs.items():
+                self.device.write(self._inputs[name], np.ascontiguousarray(array, np.float32))
+            (self._backward if back else self._forward)()
+            return {
+                name: self.device.download(array)
+                for name, array in self._outputs.items()
+                if not back and not isinstance(name, tuple)
+            }
 
     def at(self, value: Value) -> Any:
         """Return the Map, or the float32 array, that a Value is."""
+        if value in self._arrays:
+            return self._arrays[value]
         root = value.root
         start = self._offsets[root]
         memory_ = self._arena[start : start + self._sizes[root]]
@@ -215,7 +217,8 @@ def compile(
     program = trace(network, params, batch)
     for one in inference_passes(PRECISIONS[precision]) if passes is None else passes:
         one(program)
-    plan = CudaPlan(program, device, precision, progress)
+    with device.scope():
+        plan = CudaPlan(program, device, precision, progress)
     if release:
         for own in params:
             own.clear()

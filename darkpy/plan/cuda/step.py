@@ -1,41 +1,85 @@
-"""A step of training on a device: `darkpy.plan.step.StepPlan`, with its face."""
+"""A step of training on a device, by a plan for each number of pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
+from ...kernels import launchers
 from ...kernels.cuda.device import Device
 from ...kernels.cuda.packing import PRECISIONS
 from ...layers.base import Array
-from ...network import Network
-from ..step import StepPlan, Training
+from ...network import Network, Node
+from ..plan import Progress
+from ..step import KEPT
 from ..trace import trace_step
 from .passes import training_passes
 from .plan import CudaPlan, Masters
 
-ROLLING = ("rolling_mean", "rolling_variance")  # moved by the way forward
 
+class Home(Protocol):
+    """Where a network's parameters are on a device (`darkpy.train.device_optimizer`).
 
-class CudaTraining(Training):
-    """What the plans of a training on a device have in common.
-
-    masters  copies of the parameters on the device
+    grads  all gradients in one flat array
+    state  its first number is what losses are multiplied by
     """
 
-    def __init__(self, device: Device, precision: str) -> None:
-        super().__init__()
+    grads: Any
+
+    def parameter(self, node: Node, name: str) -> Any:
+        """Return where a parameter lies, in its shape."""
+
+    def view(self, flat: Any, node: Node, name: str) -> Any:
+        """Return where a parameter's gradient lies in an array like ``grads``, in its shape."""
+
+
+class CudaTraining:
+    """What the plans of a training on a device have in common, whatever the size of the pictures.
+
+    precision  of products; see `darkpy.plan.cuda.compile`
+    home       of the parameters
+    scale      of the gradients that losses give: float16 holds no smaller ones than 6e-8
+    plans      by number of pictures, size and where the way back ends
+    progress   called with (how many are done, of how many) while kernels are compiled
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        precision: str,
+        home: Home,
+        network: Network,
+        params: Sequence[dict[str, Array]],
+    ) -> None:
         self.device = device
         self.precision = precision
+        self.home = home
         self.masters = Masters(device)
+        for node in network.nodes:
+            if node.owner == node.index:
+                for name, array in params[node.index].items():
+                    self.masters.adopt(array, home.parameter(node, name))
+        self.fresh = device.zeros(home.grads.size, np.float32)
+        with device.scope():
+            add = launchers().accumulate(device, home.grads, self.fresh)
+            self.add = device.capture(device.bind(add))
+        self.scale = 1.0
+        self.plans: dict[Any, CudaPlan] = {}
+        self.progress: Progress | None = None
 
 
-class CudaStepPlan(StepPlan):
-    """Forward and back for mini-batches on a device; parameters are those of the host."""
+class CudaStepPlan:
+    """Forward and back for mini-batches, by a plan for each number of pictures.
 
-    room: CudaTraining
+    network, params, frozen  as `darkpy.run.Tape` has them
+    until                    the layer at which the way back ends, as `Tape.backward` has it
+    losing                   the heads that have a loss, by index; None is all of them
+    room                     of the training
+
+    The way back adds the gradients of parameters, times the room's ``scale``, to those at home.
+    """
 
     def __init__(
         self,
@@ -47,30 +91,50 @@ class CudaStepPlan(StepPlan):
         losing: Sequence[int] | None = None,
         room: CudaTraining,
     ) -> None:
-        super().__init__(network, params, frozen, until, losing=losing, room=room)
+        self.network = network
+        self.params = params
+        self.frozen = frozen
+        self.until = until
+        self.losing = losing
+        self.room = room
+        self._plan: CudaPlan | None = None
 
     def forward(self, images: Array) -> dict[int, Array]:
         """Return the outputs of the heads for images (n, c, h, w)."""
-        self.plan(len(images))
-        self.room.masters.write()
-        outputs = super().forward(images)
-        self.room.masters.read(own[name] for own in self.params for name in ROLLING if name in own)
-        return outputs
+        self._plan = self.plan(len(images))
+        outputs = self._plan.advance({"image": images})
+        return {node.index: outputs[node.index] for node in self.network.heads}
 
-    def _made(self, batch: int) -> Any:
+    def backward(self, deltas: Mapping[int, Array]) -> None:
+        """Take the gradients of the heads' outputs back, and add those of parameters."""
+        assert self._plan is not None, "no way back without one forward"
+        scale = np.float32(self.room.scale)
+        self._plan.advance({name: delta * scale for name, delta in deltas.items()}, back=True)
+        with self.room.device.scope():
+            self.room.add()
+
+    def plan(self, batch: int) -> CudaPlan:
+        """Return the plan for so many pictures."""
+        key = (batch, *self.network.image, self.until)
+        plans = self.room.plans
+        if key not in plans:
+            self._plan = None
+            while len(plans) >= KEPT:
+                del plans[next(iter(plans))]
+            plans[key] = self._made(batch)
+        return plans[key]
+
+    def _made(self, batch: int) -> CudaPlan:
         program = trace_step(self.network, self.params, batch, self.frozen, self.until, self.losing)
         for one in training_passes(PRECISIONS[self.room.precision]):
             one(program)
-        plan = CudaPlan(
-            program,
-            self.room.device,
-            self.room.precision,
-            self.room.progress,
-            masters=self.room.masters,
-        )
-        plan.gives = {
-            name: self.room.own.setdefault(name, np.zeros(value.shape, np.float32))
+        room, nodes = self.room, self.network.nodes
+        arrays = {
+            value: room.home.view(room.fresh, nodes[name[0]], name[1])
             for name, value in program.outputs.items()
             if isinstance(name, tuple)
         }
-        return plan
+        with room.device.scope():
+            return CudaPlan(
+                program, room.device, room.precision, room.progress, room.masters, arrays
+            )
