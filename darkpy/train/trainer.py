@@ -6,28 +6,33 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import kernels
+from .. import cuda, kernels
 from ..detect import PLAN_FROM
-from ..errors import TrainingError
+from ..errors import DeviceError, TrainingError
 from ..kernels.common.geometry import ROLLING_MOMENTUM
 from ..kernels.cpu.threads import divide, run
 from ..loss import LOSSES, HeadLoss, Moment, Rejection, Truths
 from ..network import Network, Node
-from ..plan import Progress, flops
+from ..plan import Progress, flops, require
 from ..plan.step import StepPlan, Training
 from ..randomness import generator
 from ..run import Context, Tape
 from ..weights import Params, read_weights, write_weights
 from .figures import HeadFigures
-from .optimizer import STATISTICS, Optimizer, averaged, stop_layer
+from .optimizer import STATISTICS, Arrays, Optimizer, averaged, stop_layer
 from .ranks import ALONE, Ranks, add_up, own, own_slots
 from .schedule import learning_rate, minibatch
 
+if TYPE_CHECKING:
+    from ..plan.cuda.step import CudaStepPlan
+    from .on_device import OnDevice
+
+AnyTape: TypeAlias = "Tape | StepPlan | CudaStepPlan"
 SUM = 1e-4  # microseconds to add a number
 KEPT = 24  # sizes of pictures that are ready at once
 LAST_WITHOUT_EMA = 1000  # iterations at the end that darknet trains on from the average
@@ -56,10 +61,13 @@ class Trainer:
 
     cfg      a darknet .cfg, or a Network
     weights  a .weights file to start from, whole or of the first layers; None draws all
-    device   "cpu"; "reference" runs the array code that defines each kernel
+    device   "cpu"; "cuda" or "cuda:N"; "auto": the first GPU, or else the processor; "reference"
+             runs the array code that defines each kernel
     seed     of all that is drawn
     ranks    who trains this network together; all call `step` for the same batches, and have the
              same parameters after it but for rolling averages, which are those of each rank's part
+    precision  on a GPU, of products and maps: "tf32", which None is, "fp32", "fp16" or "bf16".
+             Parameters are float32 always
 
     Attributes: ``network``, ``params`` (one dict of float32 arrays a node, changed by `step`),
     ``iteration`` (updates done), ``rate`` and ``heads`` (of the last step: learning rate, and
@@ -78,21 +86,30 @@ class Trainer:
         device: str = "cpu",
         seed: int = 0,
         ranks: Ranks = ALONE,
+        precision: str | None = None,
     ) -> None:
         self.ranks = ranks
         self.network = cfg if isinstance(cfg, Network) else Network.from_cfg(cfg)
         self.seed = seed
-        self.params = self._start(weights)
-        self.device = "cpu" if device == "auto" else device
-        self.ops: Any = kernels.ops(self.device)
+        self._params = self._start(weights)
+        if device == "auto":
+            device = "cuda:0" if cuda.usable() else "cpu"
+        self.device = device
+        gpu = None if device in ("cpu", "reference") else kernels.gpu(device)
+        self.precision = precision or ("tf32" if gpu else "fp32")
+        require(self.precision, device=device)
+        if gpu is None and self.precision != "fp32":
+            raise DeviceError(f"precision {precision!r}: the processor trains in 'fp32' alone")
+        self.ops: Any = kernels.ops("cpu" if gpu else device)
         self.losing = tuple(node for node in self.network.nodes if _loses(node))
         if not self.losing:
             known = ", ".join(f"[{name}]" for name in LOSSES)
             raise TrainingError(
                 f"{self.network.path}: no layer has a loss; expected one of {known}"
             )
-        self.optimizer = Optimizer(self.network, self.params, self.ops)
-        self.average: list[dict[str, NDArray[np.float32]]] | None = None
+        self._optimizer = Optimizer(self.network, self._params, self.ops)
+        self._average: list[Arrays] | None = None
+        self._on = _on_device(gpu, self.precision, self._optimizer, self._params, ranks)
         self.iteration = 0
         self.rejection = Rejection()
         self.rate_scale = 1.0
@@ -101,13 +118,45 @@ class Trainer:
         self.truths = 0
         self._agreed: BaseException | None = None  # that all ranks raise
         self.planned = self.device == "cpu" and flops(self.network) >= PLAN_FROM
-        self._tapes: dict[tuple[int, int, int], Tape | StepPlan] = {}
+        self._tapes: dict[tuple[int, int, int], AnyTape] = {}
         self._room = Training()
-        self.settled = self.params.loaded
+        self.settled = self._params.loaded
+
+    @property
+    def params(self) -> Params:
+        """The parameters, one dict of float32 arrays a node; what changes them changes the next
+        step."""
+        self._fetch()
+        return self._params
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer with its moments, as `params` has the parameters."""
+        self._fetch()
+        return self._optimizer
+
+    @property
+    def average(self) -> list[Arrays] | None:
+        """The moving average of the weights, or None, as `params` has the parameters."""
+        if self._on is not None and self._on.averages and self._average is None:
+            self._average = self._averaged_copies()
+        self._fetch()
+        return self._average
+
+    @average.setter
+    def average(self, value: list[Arrays] | None) -> None:
+        self._fetch()
+        self._average = value
+
+    def _fetch(self) -> None:
+        if self._on is not None:
+            self._on.fetch(self._average)
 
     def show_building(self, progress: Progress) -> None:
         """Call with (how many are done, of how many) while kernels are built for this machine."""
         self._room.progress = progress
+        if self._on is not None:
+            self._on.room.progress = progress
 
     def _start(self, weights: str | Path | None) -> Params:
         rng = generator(self.seed, "weights")
@@ -138,6 +187,8 @@ class Trainer:
         iteration, count = self.iteration + 1, len(images)
         for statistic in self._unsettled():
             statistic[...] = 0
+        if self._on is not None:
+            self._on.begin(self._average)
         stop = stop_layer(self.network, iteration)
         total, figures, fault = 0.0, _Figures(self.losing), None
         try:
@@ -150,21 +201,35 @@ class Trainer:
                 part = slice(slots.start, slots.stop)
                 total += self._pass(tape, images[part], truths[part], stop, slots, figures)
                 self._settle_statistics()
+                if self._on is not None:
+                    self._on.give(self._average)
             if self.ranks.size > 1:  # these alone differ from rank to rank
                 self._require_finite(count, STATISTICS)
         except Exception as error:
             fault = error
         total = self.agree(fault, total, figures)
-        add_up([grad for frame in _own(tape) for grad in frame.grads.values()], self.ranks)
-        grads = self._gradients(tape, count)
         self.rate = self.next_rate
-        with np.errstate(all="ignore"):  # what overflows is seen below
-            self.optimizer.update(grads, self.rate, count, iteration)
-        self._require_finite(count)
+        self._update(tape, count, iteration)
         self.iteration = iteration
         self._follow()
         self.heads, self.truths = figures.of(count), figures.truths
         return total / count
+
+    def _update(self, tape: AnyTape, count: int, iteration: int) -> None:
+        """Move the parameters against the gradients of all ranks."""
+        if self._on is not None:
+            report = self._on.update(self.rate, count, iteration)
+            if not self._on.finite(report):
+                index, name = self._on.odd_gradient()
+                self._odd_gradient(self.network.nodes[index], name, count)
+            if report["left"]:
+                self._require_finite(count)
+            return
+        add_up([grad for frame in _own(tape) for grad in frame.grads.values()], self.ranks)
+        grads = self._gradients(tape, count)
+        with np.errstate(all="ignore"):  # what overflows is seen below
+            self._optimizer.update(grads, self.rate, count, iteration)
+        self._require_finite(count)
 
     def agree(
         self, fault: Exception | None, total: float = 0.0, figures: _Figures | None = None
@@ -280,7 +345,7 @@ class Trainer:
 
     def _unsettled(self) -> Iterator[NDArray[np.float32]]:
         """Yield the rolling averages that no file held and no mini-batch has moved."""
-        for node in self.network.nodes[max(self.settled, self.optimizer.frozen) :]:
+        for node in self.network.nodes[max(self.settled, self._optimizer.frozen) :]:
             if node.owner == node.index:
                 own = self.params[node.index]
                 yield from (own[name] for name in STATISTICS if name in own)
@@ -289,32 +354,29 @@ class Trainer:
         """Return which slots of a batch of so many pictures this rank looks at."""
         return own_slots(count, self.network.options.subdivisions, self.ranks)
 
-    def _tape(self, height: int, width: int, stop: int) -> Tape | StepPlan:
+    def _tape(self, height: int, width: int, stop: int) -> AnyTape:
         """Return what runs inputs of this size, and back to layer ``stop``.
 
-        A network of less than `PLAN_FROM` operations a picture runs eagerly, as in a Detector.
+        A network of less than `PLAN_FROM` operations a picture runs eagerly on the processor, as in
+        a Detector.
         """
         key = (height, width, stop)
         if key not in self._tapes:
             if len(self._tapes) >= KEPT:
                 self._tapes.clear()
-            network, frozen = self._sized(height, width), self.optimizer.frozen
-            self._tapes[key] = (
-                StepPlan(
-                    network,
-                    self.params,
-                    frozen,
-                    stop,
-                    losing=[node.index for node in self.losing],
-                    room=self._room,
-                )
-                if self.planned
-                else Tape(network, self.params, self.ops, True, None, frozen)
-            )
+            self._tapes[key] = self._new_tape(self._sized(height, width), stop)
         tape = self._tapes[key]
         for frame in tape.frames:
             frame.grads.clear()
         return tape
+
+    def _new_tape(self, network: Network, stop: int) -> AnyTape:
+        frozen, losing = self._optimizer.frozen, [node.index for node in self.losing]
+        if self._on is not None:
+            return self._on.tape(network, stop, losing, self._params)
+        if not self.planned:
+            return Tape(network, self._params, self.ops, True, None, frozen)
+        return StepPlan(network, self._params, frozen, stop, losing=losing, room=self._room)
 
     def _sized(self, height: int, width: int) -> Network:
         """Return the network for inputs of this size; TrainingError if parameters do not fit."""
@@ -332,7 +394,7 @@ class Trainer:
 
     def _pass(
         self,
-        tape: Tape | StepPlan,
+        tape: AnyTape,
         images: NDArray[np.float32],
         truths: Truths,
         stop: int,
@@ -346,6 +408,8 @@ class Trainer:
             network.image, network.options, seen, self.iteration, self.rejection, self.seed
         )
         outputs = tape.forward(images)
+        if self._on is not None:
+            self._on.ran()
         with np.errstate(all="ignore"):  # as in the tape
             losses = {
                 node.index: LOSSES[node.layer.section](
@@ -362,13 +426,13 @@ class Trainer:
 
     def _culprit(self, network: Network, images: NDArray[np.float32]) -> str:
         """Return where the first output lies that is not finite, in a second run forward."""
-        tape = Tape(network, self.params, self.ops, True, None, self.optimizer.frozen)
+        tape = Tape(network, self.params, self.ops, True, None, self._optimizer.frozen)
         for node, y in zip(network.nodes, tape.activations(images), strict=True):
             if not np.isfinite(y).all():
                 return node.where
         return self.losing[-1].where
 
-    def _gradients(self, tape: Tape | StepPlan, batch: int) -> list[dict[str, NDArray[np.float32]]]:
+    def _gradients(self, tape: AnyTape, batch: int) -> list[dict[str, NDArray[np.float32]]]:
         """Return the gradients of the iteration; NotFinite if one is no finite number."""
         mends = self.network.options.try_fix_nan
         for node, frame in zip(tape.network.nodes, tape.frames, strict=True):
@@ -376,11 +440,12 @@ class Trainer:
                 if _is_finite(grad):
                     continue
                 if not mends:
-                    raise NotFinite(
-                        node.where, range(batch), f"the gradient of its {name} is not finite"
-                    )
+                    self._odd_gradient(node, name, batch)
                 np.nan_to_num(grad, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return [frame.grads for frame in tape.frames]
+
+    def _odd_gradient(self, node: Node, name: str, batch: int) -> NoReturn:
+        raise NotFinite(node.where, range(batch), f"the gradient of its {name} is not finite")
 
     def _require_finite(self, batch: int, names: Sequence[str] = ()) -> None:
         """Raise NotFinite if the update, or the batch's statistics, led out of float32.
@@ -404,8 +469,12 @@ class Trainer:
         o = self.network.options
         if not o.ema_alpha or self.iteration < o.max_batches // 2:
             return
-        average = self.average or self.start_average()
         apply_at = o.max_batches - LAST_WITHOUT_EMA
+        if self._on is not None:
+            if self.iteration <= apply_at:
+                self._on.follow(self.iteration == apply_at)
+            return
+        average = self.average or self.start_average()
         for mine, mean in zip(self.params, average, strict=True):
             for name, value in mean.items():
                 if self.iteration == apply_at:
@@ -413,14 +482,27 @@ class Trainer:
                 elif self.iteration < apply_at:
                     self.ops.ema_step(value, mine[name], alpha=o.ema_alpha)
 
-    def start_average(self) -> list[dict[str, NDArray[np.float32]]]:
+    def start_average(self) -> list[Arrays]:
         """Let ``average`` be the weights as they are, and return it."""
+        self.average = average = self._averaged_copies()
+        return average
+
+    def _averaged_copies(self) -> list[Arrays]:
+        """Return copies of what the moving average follows."""
         o = self.network.options
-        self.average = [
-            {name: self.params[node.index][name].copy() for name in averaged(node, o)}
+        return [
+            {name: self._params[node.index][name].copy() for name in averaged(node, o)}
             for node in self.network.nodes
         ]
-        return self.average
+
+
+def _on_device(gpu: Any, *settings: Any) -> OnDevice | None:
+    """Return a device's half of a trainer, or None without a device."""
+    if gpu is None:
+        return None
+    from .on_device import OnDevice
+
+    return OnDevice(gpu, *settings)
 
 
 class _Figures:
@@ -471,7 +553,7 @@ class _Figures:
         )
 
 
-def _own(tape: Tape | StepPlan) -> Iterator[Context]:
+def _own(tape: AnyTape) -> Iterator[Context]:
     """Yield the frames of the layers that own their parameters, each of which has its gradients."""
     for node, frame in zip(tape.network.nodes, tape.frames, strict=True):
         if node.owner == node.index:

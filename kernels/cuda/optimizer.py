@@ -33,7 +33,7 @@ NUMBERS = (
 # left     whether a parameter or a moment came to be no finite number
 STATE = ("scale", "factor", "finite", "good", "skipped", "left")
 CHUNK = 4096  # numbers of a block, a multiple of 4
-SCALE = 65536.0  # of the loss at first, with float16
+SCALE = 512.0  # of the loss at first, with float16: its gradients are near 1, and summed
 PATIENCE = 2000  # iterations in a row with finite gradients, after which the scale doubles
 MOST_ITERATIONS = 1 << 24  # that a float32 counts
 

@@ -12,6 +12,7 @@ from ...kernels.cuda.device import Device
 from ...kernels.cuda.packing import PRECISIONS
 from ...layers.base import Array
 from ...network import Network, Node
+from ...run import Context
 from ..plan import Progress
 from ..step import KEPT
 from ..trace import trace_step
@@ -79,6 +80,7 @@ class CudaStepPlan:
     room                     of the training
 
     The way back adds the gradients of parameters, times the room's ``scale``, to those at home.
+    ``frames``, where a Tape has gradients, is empty.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class CudaStepPlan:
         self.until = until
         self.losing = losing
         self.room = room
+        self.frames: list[Context] = []
         self._plan: CudaPlan | None = None
 
     def forward(self, images: Array) -> dict[int, Array]:
@@ -105,9 +108,13 @@ class CudaStepPlan:
         outputs = self._plan.advance({"image": images})
         return {node.index: outputs[node.index] for node in self.network.heads}
 
-    def backward(self, deltas: Mapping[int, Array]) -> None:
-        """Take the gradients of the heads' outputs back, and add those of parameters."""
+    def backward(self, deltas: Mapping[int, Array], until: int = -1, image: bool = False) -> None:
+        """Take the gradients of the heads' outputs back, and add those of parameters.
+
+        until, image  as `Tape.backward` has them: what this was made for, and nothing else
+        """
         assert self._plan is not None, "no way back without one forward"
+        assert until == self.until and not image, (until, self.until, image)
         scale = np.float32(self.room.scale)
         self._plan.advance({name: delta * scale for name, delta in deltas.items()}, back=True)
         with self.room.device.scope():
