@@ -287,6 +287,17 @@ MAPS = [
         )
         for size in (1, 4, 5)
     ),
+    *(
+        made(activation(name, 2, 300, 2, 3))
+        for name in ("normalize_channels", "normalize_channels_softmax_maxval")
+        for made in (lambda case: case, activation_grad)
+    ),
+    Case("softmax", "wide", (normal(2, 300, 2, 3),)),
+    Case("softmax", "runs-of-cells", (normal(2, 5, 2, 3),), {"counts": (7, 1, 20)}),
+    Case("softmax_grad", "channels", (normal(2, 5, 3, 2),) * 2, {"temperature": 2.0}),
+    Case("softmax_grad", "wide", (normal(2, 300, 2, 3),) * 2),
+    Case("softmax_grad", "runs", (normal(2, 12, 1, 1),) * 2, {"counts": (3, 5, 1)}),
+    Case("softmax_grad", "runs-of-cells", (normal(2, 5, 2, 3),) * 2, {"counts": (7, 1, 20)}),
     Case("roll_average", "vector", (normal(7), normal(7)), changes=(0,)),
 ]
 
