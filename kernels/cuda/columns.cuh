@@ -16,16 +16,17 @@ struct Columns {
 // The numbers of a piece of channels in a vector (channels,): zeros for channels there are not.
 template <int COUNT>
 DEVICE void load_vector(float (&to)[COUNT], const float* from, int first, int channels) {
+  if (first + COUNT <= channels && (unsigned long long)(from + first) % 16 == 0) {
+#pragma unroll
+    for (int j = 0; j < COUNT; j += 4) {
+      uint4 bits = load16(from + first + j);
+      to[j] = __uint_as_float(bits.x), to[j + 1] = __uint_as_float(bits.y);
+      to[j + 2] = __uint_as_float(bits.z), to[j + 3] = __uint_as_float(bits.w);
+    }
+    return;
+  }
 #pragma unroll
   for (int j = 0; j < COUNT; j++) to[j] = first + j < channels ? from[first + j] : 0.f;
-}
-
-template <int COUNT>
-DEVICE void store_vector(const float (&from)[COUNT], float* to, int first, int channels) {
-#pragma unroll
-  for (int j = 0; j < COUNT; j++) {
-    if (first + j < channels) to[first + j] = from[j];
-  }
 }
 
 // What is known of some of a channel's numbers: K sums of them.

@@ -10,6 +10,7 @@ from .device import Counters, Device, Scratch, struct
 LANES, THREADS = 32, 256
 RESIDENT = 8  # blocks that a processor runs side by side
 SUMMING = 4  # of those that keep sums
+TURNS = 4  # pixels of a thread, if that leaves a block for each processor: it loads vectors once
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,12 @@ def columns(
     lanes = min(LANES, 1 << (pieces - 1).bit_length())
     rows = THREADS // lanes
     across = -(-pieces // lanes)
-    blocks = device.processors * (SUMMING if sums else RESIDENT)
-    slices = min(-(-pixels // rows), max(1, blocks // (across * parts)))
+    most = -(-pixels // rows)
+    busy = max(1, device.processors // (across * parts))
     if sums:
-        slices = min(slices, isqrt(pixels) + 1)
+        slices = min(most, busy * SUMMING, isqrt(pixels) + 1)
+    else:
+        slices = min(most, busy * RESIDENT, max(busy, -(-most // TURNS)))
     turns = -(-pixels // (slices * rows))
     slice_ = turns * rows
     grid = (across, -(-pixels // slice_), parts)
