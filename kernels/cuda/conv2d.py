@@ -26,7 +26,7 @@ def way(x: Map, f: int, groups: int) -> str:
 
     Tensor cores take pieces of channels, so groups must be made of these; or there is but one.
     """
-    if groups == x.c == f:
+    if groups > 1 and groups == x.c == f:
         return "depthwise"
     whole = x.c // groups % x.piece == 0 and f // groups % x.piece == 0
     return "dense" if groups == 1 or whole else "grouped"

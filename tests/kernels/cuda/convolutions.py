@@ -32,9 +32,9 @@ def kind(case: Case) -> str:
     else:
         c = case.numbers["shape"][1] if case.op == "conv2d_input_grad" else second.shape[1]
         f = first.shape[1]
-    if c == f == groups:
-        return "depthwise"
-    return "dense" if groups == 1 else "grouped"
+    if groups == 1:
+        return "dense"
+    return "depthwise" if c == f == groups else "grouped"
 
 
 def small(wanted: str, *ops: str) -> list[Case]:
