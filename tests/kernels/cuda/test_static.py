@@ -97,6 +97,7 @@ INSTANCES = {
         "roll_average",
     ),
     "best_overlap.cu": plain("best_overlap"),
+    "binary.cu": plain("binarize_weights", "blur_kernel"),
     "convolve.cu": (
         *(convolution("Fp16", "half, activation::leaky", tile) for tile in TILES),
         convolution("Fp16", "float, activation::linear", TILES[0]),
@@ -108,9 +109,10 @@ INSTANCES = {
         *plain("pack_taps"),
         *plain("depthwise_weight_grad<float, 1>", "depthwise_weight_grad<half, 5>"),
         *plain(
-            "depthwise<float, activation::logistic, NONE, 0, 0>",
-            "depthwise<half, activation::leaky, BEFORE, 3, 1>",
-            "depthwise<__nv_bfloat16, activation::mish, AFTER, 5, 2>",
+            "depthwise<float, float, activation::logistic, NONE, 0, 0>",
+            "depthwise<half, half, activation::leaky, BEFORE, 3, 1>",
+            "depthwise<half, float, activation::linear, AFTER, 3, 2>",
+            "depthwise<__nv_bfloat16, __nv_bfloat16, activation::mish, AFTER, 5, 2>",
             threads=128,
         ),
         *wide(
@@ -123,8 +125,9 @@ INSTANCES = {
         *plain("pack_bands<half, false>", "pack_bands<float, true>"),
         *plain("grouped_weight_grad<half>", "sum_bands<half>"),
         *plain(
-            "grouped<half, activation::leaky, BEFORE, false>",
-            "grouped<float, activation::linear, NONE, true>",
+            "grouped<half, half, activation::leaky, BEFORE, false>",
+            "grouped<half, float, activation::mish, AFTER, false>",
+            "grouped<float, float, activation::linear, NONE, true>",
             threads=128,
         ),
     ),
@@ -132,6 +135,23 @@ INSTANCES = {
         *wide("convert<half, float>", "convert<half, __nv_bfloat16>"),
         *plain("move_channels<half>", "to_map<half, 8>", "to_map<float, 32>"),
         *plain("to_planar<half, 8>", "to_planar<float, 32>"),
+    ),
+    "linear.cu": (
+        *plain("linear_input_grad<half, 4>", "linear_input_grad<float, 1>"),
+        *plain(
+            "linear<half, half, activation::leaky, 4>",
+            "linear<__nv_bfloat16, float, activation::mish, 1>",
+            "linear<float, float, activation::logistic, 4>",
+            threads=128,
+        ),
+    ),
+    "local.cu": plain(
+        "local<half, half>",
+        "local<float, float>",
+        "local_seen_grad<half>",
+        "local_input_grad<half>",
+        "local_weight_grad<half>",
+        "local_bias_grad<half>",
     ),
     "nms.cu": plain("nms"),
     "optimizer.cu": (
