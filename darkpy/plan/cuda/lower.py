@@ -13,6 +13,7 @@ from ...kernels.cuda.conv2d import way
 from ...kernels.cuda.depthwise import depthwise, pack_taps, tap_count
 from ...kernels.cuda.device import TYPES, Device, Launch
 from ...kernels.cuda.grouped import band_count, grouped, pack_bands
+from ...kernels.cuda.linear import as_window
 from ...kernels.cuda.packing import pack, packed_count
 from ..fused import turned
 from ..trace import Op, Program, Value
@@ -47,6 +48,10 @@ class Bench(Protocol):
 
 
 cuda = launchers()
+# Ops of tensor cores that have no lowering below: of weights that other ops give, and matrices.
+PRODUCTS = frozenset(
+    ("conv2d", "conv2d_input_grad", "linear", "linear_input_grad", "linear_weight_grad")
+)
 Lower = Callable[[Bench, Op], list[Launch]]
 
 
@@ -62,6 +67,7 @@ def launches(bench: Bench, op: Op) -> list[Launch]:
         raise DeviceError(f"{where}: no CUDA kernel computes {op.kind!r}; use device 'cpu'")
     outs = [bench.at(one) for one in op.outputs]
     numbers = {key: _placed(bench, one) for key, one in op.numbers.items()}
+    numbers |= {"precision": bench.precision} if op.kind in PRODUCTS else {}
     args = [_placed(bench, one) for one in op.args]
     out = outs[:1] if len(outs) == 1 else [tuple(outs)] if outs else []
     found: list[Launch] = kernel(bench.device, *out, *args, **numbers)
@@ -115,6 +121,18 @@ def _convolve(bench: Bench, op: Op) -> list[Launch]:
     return [*_before(bench, launches), *own]
 
 
+def _connect(bench: Bench, op: Op) -> list[Launch]:
+    """Fold the scale into the matrix, pack it, multiply: of an inference."""
+    n, bias = op.numbers, op.numbers["bias"]
+    w = n["w"] if n["scale"] is None else n["w"] * n["scale"][:, None]
+    x, y = bench.at(op.inputs[0]), bench.at(op.output)
+    packed = bench.once(pack(as_window(w, x), x.type))
+    bias = None if bias is None else bench.once(bias)
+    how = {"activation": n["activation"], "precision": bench.precision}
+    found: list[Launch] = cuda.connect(bench.device, y, x, packed, bias, **how)
+    return found
+
+
 def _input_grad(bench: Bench, op: Op) -> list[Launch]:
     n = {key: one for key, one in op.numbers.items() if key not in ("w", "shape")}
     w = op.numbers["w"]
@@ -161,6 +179,7 @@ def _before(bench: Bench, launches: list[Launch]) -> list[Launch]:
 LOWERINGS: dict[str, Lower] = {
     "take": _take,
     "convolve": _convolve,
+    "connect": _connect,
     "input_grad": _input_grad,
     "conv2d_weight_grad": _weight_grad,
 }

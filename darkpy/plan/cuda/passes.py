@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
+import numpy as np
+
+from ... import kernels
 from .. import training
 from ..passes import (
     Pass,
@@ -27,12 +30,15 @@ ARRAYS = {
     "local_weight_grad": (0,),
     "weighted_shortcut_grad": (0,),
     "repeat_grad": (0,),
+    "binarize_weights": (0,),
+    "blur_kernel": (0,),
 }
 
 
 def inference_passes(type_: str) -> list[Pass]:
     """Return the passes of an inference whose maps are stored as "float", "half" or "bf16"."""
     return [
+        partial(compute_weights, kinds=("binarize_weights", "blur_kernel")),
         drop_identities,
         fold_batchnorm,
         fuse_activation,
@@ -48,6 +54,7 @@ def inference_passes(type_: str) -> list[Pass]:
 def training_passes(type_: str) -> list[Pass]:
     """Return the passes of a step of training whose maps are stored as "float", "half", "bf16"."""
     return [
+        partial(compute_weights, kinds=("blur_kernel",)),
         training.drop_identities,
         training.defer_statistics,
         training.fuse_normalize,
@@ -62,6 +69,18 @@ def training_passes(type_: str) -> list[Pass]:
         take_inputs,
         partial(store, type_=type_),
     ]
+
+
+def compute_weights(program: Program, kinds: Sequence[str]) -> None:
+    """Compute now, on the host, weights that are made of others, or of nothing but a shape."""
+    for op in [op for op in program.ops if op.kind in kinds]:
+        args = [
+            np.empty(one.shape, np.float32) if isinstance(one, Value) else one for one in op.args
+        ]
+        weights = getattr(kernels.ops("reference"), op.kind)(*args, **op.numbers)
+        for reader in program.readers(op.output):
+            reader.args = [weights if one is op.output else one for one in reader.args]
+        program.ops.remove(op)
 
 
 def name_gradients(program: Program) -> None:
