@@ -76,13 +76,27 @@ def correct(
 
     This is darknet's correct_yolo_boxes; boxes may reach beyond the picture.
     """
-    wide, high = letter_size(image_w, image_h, net_w, net_h) if letter_box else (net_w, net_h)
+    margins, shares, pixels = frame(net_w, net_h, image_w, image_h, letter_box, relative)
     found = np.empty_like(boxes)
-    for axis, inner, outer, pixels in ((0, wide, net_w, image_w), (1, high, net_h, image_h)):
-        share = np.float32(inner) / np.float32(outer)
-        margin = (outer - inner) / 2 / outer
-        found[:, axis] = (boxes[:, axis].astype(np.float64) - margin) / np.float64(share)
-        found[:, axis + 2] = boxes[:, axis + 2] * (1 / share)
-        if not relative:
-            found[:, axis::2] *= np.float32(pixels)
+    found[:, :2] = (boxes[:, :2].astype(np.float64) - margins) / shares
+    found[:, 2:] = boxes[:, 2:] * (1 / shares.astype(np.float32))
+    if not relative:
+        found *= np.tile(pixels.astype(np.float32), 2)
     return found
+
+
+def frame(
+    net_w: int, net_h: int, image_w: int, image_h: int, letter_box: bool, relative: bool = True
+) -> NDArray[np.float64]:
+    """Return where a picture lies in a network's input, and how large its boxes are to be.
+
+    returns  (3, 2): the margins beside it, x and y, and the size of what is between them, w and h,
+             in shares of the input, of float32 as darknet has them; and by what boxes in shares of
+             the picture are multiplied then, its w and h in pixels, or 1 if they stay ``relative``
+    """
+    wide, high = letter_size(image_w, image_h, net_w, net_h) if letter_box else (net_w, net_h)
+    sides = ((wide, net_w), (high, net_h))
+    margins = [(outer - inner) / 2 / outer for inner, outer in sides]
+    shares = [np.float32(inner) / np.float32(outer) for inner, outer in sides]
+    pixels = (1, 1) if relative else (image_w, image_h)
+    return np.array([margins, shares, pixels], np.float64)

@@ -57,6 +57,18 @@ class Candidates:
             np.concatenate([part.probs for part in parts]),
         )
 
+    @classmethod
+    def of_rows(cls, rows: Floats, classes: int) -> Candidates:
+        """Return those that a device has found, in the order of cells and anchors.
+
+        rows  of x, y, w, h, objectness, probability, class, and a number that boxes which lie in
+              several rows have in all of them, and that rises in that order
+        """
+        _, first, place = np.unique(rows[:, 7], return_index=True, return_inverse=True)
+        probs = np.zeros((len(first), classes), np.float32)
+        probs[place, rows[:, 6].astype(int)] = rows[:, 5]
+        return cls(rows[first, :4], rows[first, 4], probs)
+
     def moved(self, boxes: Floats) -> Candidates:
         """Return the same candidates with other boxes."""
         return Candidates(boxes, self.objectness, self.probs)

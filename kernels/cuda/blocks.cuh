@@ -9,21 +9,25 @@ DEVICE N warp_sum(N sum) {
   return sum;
 }
 
-// How many threads before this one say true; `total` becomes how many all `threads` of them say.
-// counts has a place for each warp, and one more.
+// The sum of the values of the threads before this one; `total` becomes that of all `threads`.
+// warps has a place for each warp.
 template <int threads>
-DEVICE int block_scan(bool value, int (&counts)[threads / 32 + 1], int& total) {
-  int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  unsigned ballot = __ballot_sync(~0u, value);
-  __syncthreads();  // counts may be in use
-  if (lane == 0) counts[warp] = __popc(ballot);
+DEVICE int block_scan(int value, int (&warps)[threads / 32], int& total) {
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32, sum = value;
+#pragma unroll
+  for (int step = 1; step < 32; step *= 2) {
+    int below = __shfl_up_sync(~0u, sum, step);
+    if (lane >= step) sum += below;
+  }
+  __syncthreads();  // warps may be in use
+  if (lane == 31) warps[warp] = sum;
   __syncthreads();
-  int before = __popc(ballot & ((1u << lane) - 1));
+  int before = sum - value;
   total = 0;
 #pragma unroll
   for (int other = 0; other < threads / 32; other++) {
-    if (other < warp) before += counts[other];
-    total += counts[other];
+    if (other < warp) before += warps[other];
+    total += warps[other];
   }
   return before;
 }

@@ -1,0 +1,141 @@
+"""From the outputs of the heads to boxes that are left after suppression: darkpy/decode.py."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..reference.positives import POINTS
+from .device import LIMIT, Counters, Device, Launch, Map, Scratch, TooLarge, struct
+from .nms import THREADS, suppression
+from .order import Numbers, contents, order
+
+__all__ = ["decode"]
+
+SEGMENT = THREADS  # boxes of a segment, in decode.cu
+FOUND = 8  # 32-bit numbers of a Found there
+RESULT = 8  # numbers of a row of the results
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """A detection head and what it puts out.
+
+    kind        "yolo", "Gaussian_yolo" or "region"
+    y           a Map of float32 as the op of that name gives it; of a [region] also its array
+    anchors     (a, 2) float32 of the device: w, h in pixels of the input, of a [region] in cells
+    classes     of a box
+    new_coords, yolo_point, classfix   keys of the sections
+    parents     (classes,) int32 of the device: of each class of a tree its parent, or -1
+    """
+
+    kind: str
+    y: Numbers
+    anchors: Any
+    classes: int
+    new_coords: bool = False
+    yolo_point: str = "center"
+    classfix: int = 0
+    parents: Any = None
+
+    @property
+    def boxes(self) -> int:
+        """The number of boxes of a picture."""
+        return len(self.anchors) * self.y.shape[2] * self.y.shape[3]
+
+    @property
+    def segments(self) -> int:
+        """The number of segments that a picture's boxes fill."""
+        return -(-self.boxes // SEGMENT)
+
+    @property
+    def name(self) -> str:
+        """The template arguments of the kernel that finds its boxes."""
+        if self.kind == "region":
+            return f"{'RegionTreeBoxes' if self.parents is not None else 'RegionBoxes'}, false"
+        if self.kind == "Gaussian_yolo":
+            return "GaussianYoloBoxes, true"
+        return f"{'NewYoloBoxes' if self.new_coords else 'YoloBoxes'}, true"
+
+
+def decode(
+    device: Device,
+    results: Any,
+    heads: Sequence[Head],
+    *,
+    width: int,
+    height: int,
+    thresh: float,
+    nms: float = 0.45,
+    kind: str = "default",
+    beta: float = 0.6,
+    frames: Any = None,
+) -> list[Launch]:
+    """Find the boxes of pictures: a launch for each head, and one that suppresses and collects.
+
+    results        (n, 1 + most, 8) float32. Of each picture the first row says how many boxes, each
+                   of one class, are left, and how many boxes counted before; the rows after it are
+                   x, y, w, h, objectness, probability, class, and which of the boxes before it is,
+                   in darknet's order. They are written class by class, the surest first. If more
+                   are left than there are rows, the last are missing: a caller looks
+    width, height  of the network's input, in pixels
+    nms, kind, beta   thresh, kind and beta of `nms`; 0 suppresses none
+    frames         (n, 3, 2) float64 of the device: `darkpy.boxes.frame` of each picture; None:
+                   boxes stay in shares of the input
+
+    What counts, the probabilities and the boxes are those of `darkpy.decode`. Raises ValueError for
+    heads with other classes than the first, and TooLarge for more boxes times classes than 2^31.
+    """
+    n, classes = heads[0].y.shape[0], heads[0].classes
+    if {head.classes for head in heads} != {classes}:
+        raise ValueError(f"heads of {[head.classes for head in heads]} classes: expected the same")
+    segments = sum(head.segments for head in heads)
+    places = n * segments * SEGMENT
+    if places * classes >= LIMIT:
+        raise TooLarge(f"{places} boxes of {classes} classes: expected less than 2^31 numbers")
+    counts = Scratch(n * segments, np.int32)
+    found = Scratch(places * FOUND, np.int32, counts.end)
+    probs = Scratch(places * classes, offset=found.end)
+    ids = Scratch(places * classes, np.int32, probs.end)
+    others = Scratch(places * classes, np.int32, ids.end)
+    kept = Scratch(n * classes, np.int32, others.end)
+    launches, first = [], 0
+    for head in heads:
+        place = (first, segments)
+        args = _arguments(head, place, width, height, thresh)
+        grid = (head.segments, n)
+        kernel = f"find_boxes<{head.name}>"
+        args = (*args, frames, counts, found, probs)
+        launches.append(Launch("decode.cu", kernel, grid, (SEGMENT,), args))
+        first += head.segments
+    rule = suppression(nms, kind, beta)
+    numbers = (np.int32(segments), np.int32(nms > 0), rule)
+    outs = (ids, others, kept, Counters(n), results, np.int32(results.shape[1] - 1))
+    args = (counts, found, probs, *numbers, *outs)
+    shared = 4 * (segments + 1)
+    launch = Launch("decode.cu", "suppress_boxes", (classes, n), (THREADS,), args, shared)
+    return [*launches, launch]
+
+
+def _arguments(
+    head: Head, place: tuple[int, int], width: int, height: int, thresh: float
+) -> tuple[Any, ...]:
+    _, c, h, w = head.y.shape
+    first, segments = place
+    numbers = struct(
+        w=w,
+        h=h,
+        boxes=len(head.anchors),
+        entries=c // len(head.anchors),
+        classes=head.classes,
+        first=first,
+        segments=segments,
+        width=float(width),
+        height=float(height),
+        thresh=float(thresh),
+        point=float(POINTS[head.yolo_point]),
+        classfix=int(head.classfix),
+    )
+    pitch = np.int32(head.y.pitch if isinstance(head.y, Map) else 0)
+    return contents(head.y), order(head.y), pitch, head.anchors, head.parents, numbers
