@@ -4,8 +4,8 @@
 // block finds those of a segment that count, and keeps them in its order; so all boxes of a picture
 // that count are in darknet's order, whichever block was first. Then a block for each class and
 // picture sorts and suppresses; the last of a picture's blocks writes what is left.
-#include "activations.cuh"
 #include "blocks.cuh"
+#include "heads.cuh"
 #include "order.cuh"
 #include "suppress.cuh"
 
@@ -15,7 +15,7 @@ constexpr int RESULT = 8;  // numbers of a box that is found, as it leaves the d
 // A head. Where it lies among `segments` segments of a picture; -1 classfix as in [region].
 struct Head {
   int w, h, boxes, entries, classes, first, segments;
-  float width, height, thresh, point;
+  float width, height, thresh, point, scale;  // scale_x_y
   int classfix;
 };
 
@@ -158,8 +158,9 @@ DEVICE bool finite(const Box& box) {
   return zero == 0;
 }
 
-// Grid: segments of the head, pictures. `pitch` is that of a map; `order` is for a [region].
-template <class Kind, bool in_map>
+// Grid: segments of the head, pictures. `pitch` is that of a map; `order` is for a [region]. The
+// numbers are activated as they are read.
+template <class Kind, bool in_map, class Activation>
 __global__ void __launch_bounds__(SEGMENT, 4)
     find_boxes(const float* __restrict__ y, Order order, int pitch,
                const float* __restrict__ anchors, const int* __restrict__ parents, Head head,
@@ -173,7 +174,8 @@ __global__ void __launch_bounds__(SEGMENT, 4)
     int pixel = picture * cells + box / head.boxes;
     const float* v = y + pixel * pitch + box % head.boxes * head.entries;
     return [=](int entry) {
-      return in_map ? v[entry] : y[order.at(picture, box * head.entries + entry)];
+      float one = in_map ? v[entry] : y[order.at(picture, box * head.entries + entry)];
+      return Activation::value(one, entry, head.scale);
     };
   };
   bool wanted = false;

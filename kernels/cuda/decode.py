@@ -24,9 +24,10 @@ class Head:
 
     kind        "yolo", "Gaussian_yolo" or "region"
     y           a Map of float32 as the op of that name gives it; of a [region] also its array
+    is_raw      y is what that op would be given: it need not run then. Not of a [region]
     anchors     (a, 2) float32 of the device: w, h in pixels of the input, of a [region] in cells
     classes     of a box
-    new_coords, yolo_point, classfix   keys of the sections
+    new_coords, scale_x_y, yolo_point, classfix   keys of the sections
     parents     (classes,) int32 of the device: of each class of a tree its parent, or -1
     """
 
@@ -34,7 +35,9 @@ class Head:
     y: Numbers
     anchors: Any
     classes: int
+    is_raw: bool = False
     new_coords: bool = False
+    scale_x_y: float = 1.0
     yolo_point: str = "center"
     classfix: int = 0
     parents: Any = None
@@ -53,10 +56,13 @@ class Head:
     def name(self) -> str:
         """The template arguments of the kernel that finds its boxes."""
         if self.kind == "region":
-            return f"{'RegionTreeBoxes' if self.parents is not None else 'RegionBoxes'}, false"
-        if self.kind == "Gaussian_yolo":
-            return "GaussianYoloBoxes, true"
-        return f"{'NewYoloBoxes' if self.new_coords else 'YoloBoxes'}, true"
+            assert not self.is_raw, "a [region] has its own op"
+            return (
+                f"{'RegionTreeBoxes' if self.parents is not None else 'RegionBoxes'}, false, Given"
+            )
+        head = {"Gaussian_yolo": "GaussianYolo", "yolo": "Yolo"}[self.kind]
+        head = "NewYolo" if self.new_coords else head
+        return f"{head}Boxes, true, {head if self.is_raw else 'Given'}"
 
 
 def decode(
@@ -135,6 +141,7 @@ def _arguments(
         height=float(height),
         thresh=float(thresh),
         point=float(POINTS[head.yolo_point]),
+        scale=float(head.scale_x_y),
         classfix=int(head.classfix),
     )
     pitch = np.int32(head.y.pitch if isinstance(head.y, Map) else 0)

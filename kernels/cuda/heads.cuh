@@ -29,3 +29,8 @@ struct GaussianYolo {
     return entry == 0 || entry == 2 ? x * scale - .5f * (scale - 1.f) : x;
   }
 };
+
+// What is as a head gives it already.
+struct Given {
+  static DEVICE float value(float x, int, float) { return x; }
+};

@@ -5,6 +5,7 @@ boxes there are without tolerance: what counts and what is suppressed is decided
 comparisons of float32, and random numbers do not lie within the rounding of a threshold.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,34 @@ def test_boxes_are_of_the_pictures_before_they_are_compared(rng):
     ys = [outputs(layer, rng, 2, h, w) for layer, h, w in zip(YOLOS, (10, 5), (6, 3), strict=True)]
     frames = [(640, 30, True), (77, 300, True, False)]
     check(YOLOS, ys, device(), kind="diounms", frames=frames)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Yolo(classes=3, num=5, mask=(1, 4), anchors=ANCHORS, scale_x_y=1.1),
+        Yolo(classes=3, num=1, anchors=(50, 60), new_coords=True, scale_x_y=2.0),
+        GaussianYolo(classes=3, num=5, mask=(1, 2), anchors=ANCHORS, scale_x_y=1.05),
+    ],
+    ids=["yolo", "new", "gaussian"],
+)
+def test_what_the_head_would_be_given_gives_the_same(layer, rng):
+    """The host decodes what the head's own op makes of the same map."""
+    raw = outputs(layer, rng, 2, 10, 6)
+    if not getattr(layer, "new_coords", False):
+        raw = np.log(raw + 1e-3) - np.log1p(1e-3 - raw)
+    on, op = device(), {"yolo": "yolo", "Gaussian_yolo": "gaussian_yolo"}[layer.section]
+    numbers = {"classes": layer.classes, "scale_x_y": layer.scale_x_y}
+    if layer.section == "yolo":
+        numbers["new_coords"] = layer.new_coords
+    y = np.empty_like(raw)
+    on.run(getattr(cuda, op)(on, y, to_map(on, raw, "float"), **numbers))
+    found = [np.zeros((2, 1 + MOST, 8), np.float32) for _ in range(2)]
+    for results, values, is_raw in zip(found, (y, raw), (False, True), strict=True):
+        one = replace(head(on, layer, values), is_raw=is_raw, scale_x_y=layer.scale_x_y)
+        on.run(cuda.decode(on, results, [one], width=WIDTH, height=HEIGHT, thresh=0.2))
+    assert found[0][0, 0, 0] > 5
+    np.testing.assert_array_equal(*found)
 
 
 def test_many_boxes_are_sorted_in_turns(rng):
