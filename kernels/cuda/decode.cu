@@ -140,6 +140,31 @@ struct RegionTreeBoxes : RegionBoxes {
   }
 };
 
+// Boxes of a [detection] are where they are predicted.
+struct DetectionBoxes : RegionBoxes {
+  template <class V>
+  static DEVICE Box box(const V& v, float column, float line, const float*, const Head& head) {
+    return {(column + v(0)) / head.w, (line + v(1)) / head.h, v(2), v(3)};
+  }
+};
+struct RootDetectionBoxes : RegionBoxes {  // with the square roots of their sizes
+  template <class V>
+  static DEVICE Box box(const V& v, float column, float line, const float*, const Head& head) {
+    return {(column + v(0)) / head.w, (line + v(1)) / head.h, v(2) * v(2), v(3) * v(3)};
+  }
+};
+
+// Where the entries of a box lie: side by side in a map; side by side in the order that a [region]
+// gives; or in three parts, classes of a cell, confidences and boxes, as a [detection] has them.
+enum Layout { IN_MAP, BY_BOX, BY_PART };
+
+DEVICE int number_of(int box, int entry, Layout layout, const Head& head) {
+  if (layout == BY_BOX) return box * head.entries + entry;
+  int cells = head.w * head.h, sure_from = cells * head.classes;
+  if (entry > 4) return box / head.boxes * head.classes + entry - 5;
+  return entry == 4 ? sure_from + box : sure_from + cells * head.boxes + box * 4 + entry;
+}
+
 // From a box in shares of the network's input to one of the picture: boxes.py:correct.
 struct Frame {
   double margin_x, margin_y, share_x, share_y, pixels_x, pixels_y;
@@ -158,9 +183,9 @@ DEVICE bool finite(const Box& box) {
   return zero == 0;
 }
 
-// Grid: segments of the head, pictures. `pitch` is that of a map; `order` is for a [region]. The
+// Grid: segments of the head, pictures. `pitch` is that of a map; `order` is for the others. The
 // numbers are activated as they are read.
-template <class Kind, bool in_map, class Activation>
+template <class Kind, Layout layout, class Activation>
 __global__ void __launch_bounds__(SEGMENT, 4)
     find_boxes(const float* __restrict__ y, Order order, int pitch,
                const float* __restrict__ anchors, const int* __restrict__ parents, Head head,
@@ -174,7 +199,9 @@ __global__ void __launch_bounds__(SEGMENT, 4)
     int pixel = picture * cells + box / head.boxes;
     const float* v = y + pixel * pitch + box % head.boxes * head.entries;
     return [=](int entry) {
-      float one = in_map ? v[entry] : y[order.at(picture, box * head.entries + entry)];
+      float one = layout == IN_MAP
+                      ? v[entry]
+                      : y[order.at(picture, number_of(box, entry, layout, head))];
       return Activation::value(one, entry, head.scale);
     };
   };

@@ -1,5 +1,6 @@
 """From the outputs of the heads to boxes that are left after suppression: darkpy/decode.py."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,47 +23,58 @@ RESULT = 8  # numbers of a row of the results
 class Head:
     """A detection head and what it puts out.
 
-    kind        "yolo", "Gaussian_yolo" or "region"
-    y           a Map of float32 as the op of that name gives it; of a [region] also its array
-    is_raw      y is what that op would be given: it need not run then. Not of a [region]
-    anchors     (a, 2) float32 of the device: w, h in pixels of the input, of a [region] in cells
+    kind        "yolo", "Gaussian_yolo", "region" or "detection"
+    y           a Map of float32 as the op of that name gives it; of a [region] also its array; of a
+                [detection] an array (n, ...) float32 or a Map
     classes     of a box
-    new_coords, scale_x_y, yolo_point, classfix   keys of the sections
+    anchors     (a, 2) float32 of the device: w, h in pixels of the input, of a [region] in cells
+    is_raw      y is what that op would be given: it need not run then. Of the [yolo]s only
     parents     (classes,) int32 of the device: of each class of a tree its parent, or -1
+
+    The others are keys of the sections; side, num and sqrt those of a [detection].
     """
 
     kind: str
     y: Numbers
-    anchors: Any
     classes: int
+    anchors: Any = None
     is_raw: bool = False
+    parents: Any = None
     new_coords: bool = False
     scale_x_y: float = 1.0
     yolo_point: str = "center"
     classfix: int = 0
-    parents: Any = None
+    side: int = 0
+    num: int = 0
+    sqrt: bool = False
 
     @property
-    def boxes(self) -> int:
-        """The number of boxes of a picture."""
-        return len(self.anchors) * self.y.shape[2] * self.y.shape[3]
+    def grid(self) -> tuple[int, int, int]:
+        """(h, w) in cells, and the boxes of a cell."""
+        if self.kind == "detection":
+            return self.side, self.side, self.num
+        return *self.y.shape[2:], len(self.anchors)
 
     @property
     def segments(self) -> int:
         """The number of segments that a picture's boxes fill."""
-        return -(-self.boxes // SEGMENT)
+        return -(-math.prod(self.grid) // SEGMENT)
+
+    @property
+    def entries(self) -> int:
+        """The numbers of a box."""
+        return self.classes + (9 if self.kind == "Gaussian_yolo" else 5)
 
     @property
     def name(self) -> str:
         """The template arguments of the kernel that finds its boxes."""
+        if self.kind == "detection":
+            return f"{'Root' if self.sqrt else ''}DetectionBoxes, BY_PART, Given"
         if self.kind == "region":
-            assert not self.is_raw, "a [region] has its own op"
-            return (
-                f"{'RegionTreeBoxes' if self.parents is not None else 'RegionBoxes'}, false, Given"
-            )
+            return f"Region{'Tree' if self.parents is not None else ''}Boxes, BY_BOX, Given"
         head = {"Gaussian_yolo": "GaussianYolo", "yolo": "Yolo"}[self.kind]
         head = "NewYolo" if self.new_coords else head
-        return f"{head}Boxes, true, {head if self.is_raw else 'Given'}"
+        return f"{head}Boxes, IN_MAP, {head if self.is_raw else 'Given'}"
 
 
 def decode(
@@ -127,13 +139,13 @@ def decode(
 def _arguments(
     head: Head, place: tuple[int, int], width: int, height: int, thresh: float
 ) -> tuple[Any, ...]:
-    _, c, h, w = head.y.shape
+    h, w, boxes = head.grid
     first, segments = place
     numbers = struct(
         w=w,
         h=h,
-        boxes=len(head.anchors),
-        entries=c // len(head.anchors),
+        boxes=boxes,
+        entries=head.entries,
         classes=head.classes,
         first=first,
         segments=segments,

@@ -15,6 +15,7 @@ from darkpy.boxes import correct, frame
 from darkpy.decode import DECODE, Candidates, suppress
 from darkpy.kernels import cuda, ops
 from darkpy.kernels.cuda.decode import Head
+from darkpy.layers.detection import Detection
 from darkpy.layers.gaussian_yolo import GaussianYolo
 from darkpy.layers.region import Region
 from darkpy.layers.yolo import Yolo
@@ -28,13 +29,18 @@ MOST = 200
 
 def outputs(layer, rng, n, h, w):
     """What a head gives: most boxes are nothing, the classes of the others are a few."""
-    first = {"yolo": 5, "Gaussian_yolo": 9, "region": 5}[layer.section]
-    y = rng.uniform(0, 1, (n, len(layer.priors), first + layer.classes, h, w))
+    first = 9 if layer.section == "Gaussian_yolo" else 5
+    boxes = layer.num if layer.section == "detection" else len(layer.priors)
+    y = rng.uniform(0, 1, (n, boxes, first + layer.classes, h, w))
     y[:, :, first - 1] **= 5
     y[:, :, first:] **= 4
     if layer.section == "Gaussian_yolo":
         y[:, :, 1:8:2] *= 0.5
     y = y.astype(np.float32)
+    if layer.section == "detection":
+        y = y.transpose(0, 3, 4, 1, 2)
+        parts = y[:, :, :, 0, 5:], y[..., 4], y[..., :4]
+        return np.concatenate([part.reshape(n, -1) for part in parts], 1)
     if layer.section == "region":
         y = y.transpose(0, 3, 4, 1, 2).copy()
     return y.reshape(n, -1, h, w)
@@ -42,18 +48,14 @@ def outputs(layer, rng, n, h, w):
 
 def head(on, layer, y):
     """A head of the device, with its output."""
-    keys = {
-        key: getattr(layer, key)
-        for key in ("new_coords", "yolo_point", "classfix")
-        if hasattr(layer, key)
-    }
+    names = ("new_coords", "yolo_point", "classfix", "side", "num", "sqrt")
+    keys = {key: getattr(layer, key) for key in names if hasattr(layer, key)}
     if layer.section == "region" and layer.hierarchy is not None:
         keys["parents"] = np.array(layer.hierarchy.parents, np.int32)
-    held = y if layer.section == "region" else to_map(on, y, "float")
-    return Head(
-        kind=layer.section, y=held, classes=layer.classes,
-        anchors=np.array(layer.priors, np.float32), **keys,
-    )  # fmt: skip
+    if layer.section != "detection":
+        keys["anchors"] = np.array(layer.priors, np.float32)
+    held = to_map(on, y, "float") if "olo" in layer.section else y
+    return Head(kind=layer.section, y=held, classes=layer.classes, **keys)
 
 
 def rows_of(found):
@@ -115,11 +117,13 @@ def test_two_heads_give_their_boxes_together(kind, rng):
         Region(classes=3, num=2, anchors=(1.1, 2.2, 3.3, 2.1)),
         Region(classes=3, num=2, anchors=(1.1, 2.2, 3.3, 2.1), classfix=-1),
         Region(classes=5, num=2, anchors=(1.1, 2.2, 3.3, 2.1), tree=ZOO),
+        Detection(classes=3, coords=4, side=10, num=2),
+        Detection(classes=3, coords=4, side=10, num=1, sqrt=True),
     ],
-    ids=["new", "gaussian", "region", "classfix", "tree"],
+    ids=["new", "gaussian", "region", "classfix", "tree", "detection", "roots"],
 )
 def test_every_kind_of_head(layer, rng):
-    ys = [outputs(layer, rng, 2, 10, 14)]
+    ys = [outputs(layer, rng, 2, 10, 10 if layer.section == "detection" else 14)]
     if layer.section == "region" and layer.tree:
         ys[0] = ys[0] ** np.float32(0.25)
     results = check([layer], ys, device(), thresh=0.2)
