@@ -10,7 +10,6 @@ from .packing import POLICIES, padded
 
 __all__ = ["convolve", "input_grad"]
 
-STEP = 64  # bytes of a row of an operand at a time: convolve.cu's DEPTH pieces
 MOST_TAPS = 32  # along an axis
 
 
@@ -19,6 +18,7 @@ class Tile:
     """What a block computes: pixels by filters, what each of its warps does, and stages of copies.
 
     rate  multiply-adds a cycle of 16 bits that a full processor of an H200 makes of it
+    step  bytes of a row of an operand at a time: DEPTH pieces of the source
     """
 
     pixels: int
@@ -27,6 +27,7 @@ class Tile:
     warp_filters: int
     stages: int
     rate: int
+    step: int = 64
 
     @property
     def threads(self) -> int:
@@ -36,14 +37,19 @@ class Tile:
     @property
     def shared(self) -> int:
         """Bytes of shared memory: the stages, and after them the sums with their statistics."""
-        stages = self.stages * (self.pixels + self.filters) * STEP
+        stages = self.stages * (self.pixels + self.filters) * self.step
         return max(stages, 4 * (self.pixels * (self.filters + 8) + 2 * self.threads))
+
+    @property
+    def kernel(self) -> str:
+        """The kernel that computes it, of the source of that name."""
+        return "convolve" if self.step == 64 else "convolve_wgmma"
 
     @property
     def name(self) -> str:
         """Its template arguments."""
-        sizes = (self.pixels, self.filters, self.warp_pixels, self.warp_filters, self.stages)
-        return ", ".join(map(str, sizes))
+        warps = (self.warp_pixels, self.warp_filters) if self.step == 64 else ()
+        return ", ".join(map(str, (self.pixels, self.filters, *warps, self.stages)))
 
 
 TILES = (
@@ -54,12 +60,19 @@ TILES = (
     Tile(32, 64, 16, 32, 4, 600),
     Tile(32, 32, 16, 16, 4, 350),
 )
+HOPPER_TILES = (  # four warps compute 64 pixels together
+    Tile(128, 256, 16, 256, 4, 1800, 128),
+    Tile(128, 128, 16, 128, 4, 1700, 128),
+    Tile(128, 64, 16, 64, 4, 1250, 128),
+)
+HOPPER = 90  # compute capability 9.0; no other has its products of warpgroups
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16)
-ALONE = 220  # cycles of a step of a block that has a processor to itself: what nothing hides
+ALONE = 220  # cycles of 64 bytes of a block that has a processor to itself: what nothing hides
 LAUNCH = 2500  # cycles of filling the stages and of writing the sums
 JOIN = 800  # more of them where the sum is split; the last block of a tile then reads all splits,
 READ = 16  # so many sums a cycle
-RESIDENT = 2  # blocks of a processor that hide each other's beginning and end
+RESIDENT = 2  # blocks of a processor that hide each other's beginning and end, if both have room
+SHARED = 227 << 10  # bytes of shared memory of Hopper's blocks
 SLOWER = {"fp16": 1, "bf16": 1, "tf32": 2, "fp32": 6}  # cycles of a multiply-add, against fp16's
 
 
@@ -202,7 +215,9 @@ def _launch(
     depth = part.y.count * part.x.count * channels
     _refuse(size, groups, x, y)
     if tile is None or splits is None:
-        known = choose(device.processors, pixels, filters, groups, depth, x.piece, precision)
+        shape = (pixels, filters, groups, depth, x.piece, precision)
+        here = {"arch": device.arch, "most_shared": device.most_shared}
+        known = choose(device.processors, *shape, **here)
         tile, splits = tile or known[0], splits or known[1]
     sizes = struct(
         rows=x.h, columns=x.w, pitch=x.pitch, channels=channels, filters=filters, groups=groups,
@@ -218,12 +233,12 @@ def _launch(
     tiles = grid[0] * grid[1]
     split = splits > 1
     sums = Scratch(tiles * splits * tile.pixels * tile.filters if split else 0)
-    name = f"convolve<{POLICIES[precision]}, {y.name}, {act(activation)}, {tile.name}>"
+    name = f"{tile.kernel}<{POLICIES[precision]}, {y.name}, {act(activation)}, {tile.name}>"
     args = (
         x.array, weights, bias, residual.array if residual else None, y.array, partials,
         sums if split else None, Counters(tiles) if split else None, sizes,
     )  # fmt: skip
-    return [Launch("convolve.cu", name, grid, (tile.threads,), args, tile.shared)]
+    return [Launch(f"{tile.kernel}.cu", name, grid, (tile.threads,), args, tile.shared)]
 
 
 def _fields(name: str, axis: Axis) -> dict[str, int]:
@@ -247,23 +262,32 @@ def choose(
     piece: int,
     precision: str,
     whole: bool = False,
+    arch: int = 0,
+    most_shared: int = SHARED,
 ) -> tuple[Tile, int]:
     """Return the tile and the splits of the sum for which least cycles are expected.
 
     whole  do not split
+    arch   compute capability as a number
+    most_shared  bytes of shared memory that a block may use
     """
-    steps = -(-depth // (4 * piece))
 
     def cycles(tile: Tile, splits: int) -> float:
         blocks = -(-pixels // tile.pixels) * -(-filters // tile.filters) * groups * splits
         each = -(-blocks // processors)  # of the processor that has most
-        work = tile.pixels * tile.filters * 4 * piece * SLOWER[precision] / tile.rate
-        step = max(each * work, ALONE * -(-each // 4))
+        numbers = tile.step // 16 * piece
+        work = tile.pixels * tile.filters * numbers * SLOWER[precision] / tile.rate
+        step = max(each * work, ALONE * tile.step // 64 * -(-each // 4))
         join = JOIN + tile.pixels * tile.filters * splits / READ if splits > 1 else 0
-        return step * -(-steps // splits) + (LAUNCH + join) * -(-each // RESIDENT)
+        steps = -(-depth // numbers)
+        resident = min(RESIDENT, most_shared // tile.shared)
+        return step * -(-steps // splits) + (LAUNCH + join) * -(-each // resident)
 
-    known = [s for s in SPLITS if s == 1 or (s <= steps // 2 and not whole)]
-    return min(((tile, s) for tile in TILES for s in known), key=lambda one: cycles(*one))
+    most = 1 if whole else -(-depth // (4 * piece)) // 2
+    known = [s for s in SPLITS if s == 1 or s <= most]
+    hopper = arch == HOPPER and precision in ("fp16", "bf16")
+    tiles = [one for one in TILES + HOPPER_TILES * hopper if one.shared <= most_shared]
+    return min(((tile, s) for tile in tiles for s in known), key=lambda one: cycles(*one))
 
 
 def statistics_room(pixels: int, tile: Tile, filters: int) -> int:

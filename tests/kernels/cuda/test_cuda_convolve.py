@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from darkpy.kernels import ops
-from darkpy.kernels.cuda.convolve import TILES, choose, input_grad
+from darkpy.kernels.cuda.convolve import HOPPER_TILES, TILES, choose, input_grad
 from darkpy.kernels.cuda.device import Map
 from darkpy.kernels.cuda.packing import PRECISIONS, pack
 from tests.hostcuda import Settings
@@ -22,6 +22,7 @@ REFERENCE = ops("reference")
 # of 11 bits. fp16, bf16: the operands are exact, what is written is rounded to 11 or 8 bits.
 TOLERANCE = {"fp32": 5e-6, "tf32": 3e-3, "fp16": 1e-3, "bf16": 5e-3}
 SMALL, LARGE = TILES[2], TILES[0]
+HOPPER = HOPPER_TILES[2]
 
 
 def dense(case: Case) -> bool:
@@ -113,11 +114,29 @@ def test_gradient_agrees_in_every_precision_and_is_added(precision):
         run_grad(conv_grads(case)[1], precision, add=True)
 
 
-@pytest.mark.parametrize("tile", TILES, ids=str)
+@pytest.mark.parametrize("tile", TILES + HOPPER_TILES, ids=str)
 def test_every_tile_gives_the_same_in_every_order(tile):
     for order, eager in product(("forward", "reverse", "random"), (False, True)):
         run(SEVERAL, "fp16", device(False, order, eager), tile, splits=2)
     run(SEVERAL, "fp16", tile=tile, splits=3)
+
+
+def whole_pieces(case: Case) -> bool:
+    """Tell whether a case's groups have channels and filters in whole pieces of 16 bits."""
+    groups, w = case.numbers["groups"], case.draw()[1]
+    return groups == 1 or (w.shape[1] % 8 == 0 and w.shape[0] // groups % 8 == 0)
+
+
+@pytest.mark.parametrize("case", [case for case in DENSE + WIDE if whole_pieces(case)], ids=str)
+def test_products_of_warpgroups_agree_with_the_reference(case):
+    run(case, "fp16", tile=HOPPER)
+    run_grad(conv_grads(case)[1], "fp16", tile=HOPPER)
+
+
+def test_products_of_warpgroups_in_bf16_split_and_with_all_that_follows():
+    run(SEVERAL, "bf16", tile=HOPPER, splits=2, bias=True, activation="leaky", residual="after")
+    run_grad(conv_grads(SEVERAL)[1], "bf16", tile=HOPPER, splits=3, add=True)
+    run(SEVERAL, "fp16", tile=HOPPER, out="float", repeat=2)
 
 
 @pytest.mark.parametrize("splits", [1, 2, 5, 40])
@@ -137,7 +156,7 @@ def test_writes_float32_of_half_and_repeats():
     run(SEVERAL, "fp16", repeat=2)
 
 
-@pytest.mark.parametrize("tile", [LARGE, SMALL, TILES[3]], ids=str)
+@pytest.mark.parametrize("tile", [LARGE, SMALL, TILES[3], *HOPPER_TILES[:2]], ids=str)
 def test_gives_statistics_of_each_block(tile):
     on = device()
     x, w = SEVERAL.draw()
@@ -179,6 +198,20 @@ def test_small_maps_are_split_and_large_ones_are_not():
     tile, splits = choose(132, 169, 512, 1, 9 * 256, 8, "fp16")
     assert splits > 1 and tile.pixels * tile.filters < 128 * 128
     assert choose(132, 32 * 304 * 304, 128, 1, 9 * 64, 8, "fp16") == (LARGE, 1)
+
+
+def test_hopper_computes_large_maps_of_16_bits_by_warpgroups():
+    large = (132, 32 * 38 * 38, 256, 1, 9 * 256)
+    assert choose(*large, 8, "fp16", arch=90) == (HOPPER_TILES[0], 1)
+    assert choose(*large, 8, "fp16", arch=100)[0] in TILES
+    assert choose(*large, 4, "tf32", arch=90)[0] in TILES
+    assert choose(132, 169, 255, 1, 1024, 8, "fp16", arch=90)[0] in TILES
+
+
+def test_takes_tiles_that_the_device_has_room_for():
+    large = (68, 32 * 38 * 38, 256, 1, 9 * 256, 8, "fp16")
+    tile, _ = choose(*large, arch=75, most_shared=64 << 10)
+    assert tile.shared <= 64 << 10 < choose(*large)[0].shared
 
 
 def test_refuses_windows_and_groups_that_it_cannot_take():

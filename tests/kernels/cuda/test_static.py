@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from darkpy.kernels.cuda import device
-from darkpy.kernels.cuda.convolve import TILES, Tile
+from darkpy.kernels.cuda.convolve import HOPPER_TILES, TILES, Tile
 from tests.nvrtc import Compiled, compiled, missing
 
 REGISTERS = 65536  # of a processor; a block that needs more does not start
@@ -71,6 +71,22 @@ def convolution(policy: str, types: str, tile: Tile, passes: int = 1) -> Instanc
     )
 
 
+def warpgroups(policy: str, types: str, tile: Tile) -> Instance:
+    """Return an instance of convolve_wgmma.cu: four products a step, one fence, two waits."""
+    return Instance(
+        f"convolve_wgmma<{policy}, {types}, {tile.name}>",
+        tile.threads,
+        opcodes={
+            "HGMMA": 4,
+            f"HGMMA.64x{tile.filters}x16.F32": 4,
+            "FENCE.VIEW.ASYNC": 1,
+            "WARPGROUP.DEPBAR": 2,
+            "HMMA": 0,
+        },
+        uses=("LDGSTS.E.BYPASS.128", "LDG.E.128", "STG.E.128"),
+    )
+
+
 INSTANCES = {
     "activate.cu": wide(
         "activate<half, activation::mish>",
@@ -104,6 +120,11 @@ INSTANCES = {
         convolution("Bf16", "__nv_bfloat16, activation::mish", TILES[4]),
         convolution("Tf32", "float, activation::swish", TILES[5]),
         convolution("Fp32", "float, activation::leaky", TILES[5], passes=3),
+    ),
+    "convolve_wgmma.cu": (
+        *(warpgroups("Fp16", "half, activation::leaky", tile) for tile in HOPPER_TILES),
+        warpgroups("Fp16", "float, activation::linear", HOPPER_TILES[0]),
+        warpgroups("Bf16", "__nv_bfloat16, activation::mish", HOPPER_TILES[1]),
     ),
     "depthwise.cu": (
         *plain("pack_taps"),
@@ -187,7 +208,8 @@ INSTANCES = {
         "yolo_loss<Yolo>", "yolo_loss<GaussianYolo>", "place_truths", threads=128
     ),
 }
-EVERYWHERE = {"convolve.cu"}  # sources that ask most of a device
+# Sources for all, or for one, where others are for some.
+ARCHITECTURES = {"convolve.cu": ALL, "convolve_wgmma.cu": ("sm_90a",)}
 
 
 def test_every_source_has_an_instance():
@@ -197,7 +219,7 @@ def test_every_source_has_an_instance():
 @pytest.mark.skipif(bool(missing()), reason=missing())
 @pytest.mark.parametrize(
     ("file", "architecture"),
-    [(file, one) for file in INSTANCES for one in (ALL if file in EVERYWHERE else SOME)],
+    [(file, one) for file in INSTANCES for one in ARCHITECTURES.get(file, SOME)],
 )
 def test_compiles_as_meant(file, architecture):
     kernels = compiled(device.source(file), [one.name for one in INSTANCES[file]], architecture)
