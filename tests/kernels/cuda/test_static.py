@@ -88,6 +88,7 @@ def warpgroups(policy: str, types: str, tile: Tile) -> Instance:
 
 
 INSTANCES = {
+    "accumulate.cu": plain("accumulate"),
     "activate.cu": wide(
         "activate<half, activation::mish>",
         "activate<float, activation::logistic>",
@@ -113,6 +114,7 @@ INSTANCES = {
         "roll_average",
     ),
     "best_overlap.cu": plain("best_overlap"),
+    "bias.cu": plain("bias<half>", "bias<float>", "bias_grad<half>", "bias_grad<float>"),
     "binary.cu": plain("binarize_weights", "blur_kernel"),
     "convolve.cu": (
         *(convolution("Fp16", "half, activation::leaky", tile) for tile in TILES),
@@ -126,13 +128,19 @@ INSTANCES = {
         warpgroups("Fp16", "float, activation::linear", HOPPER_TILES[0]),
         warpgroups("Bf16", "__nv_bfloat16, activation::mish", HOPPER_TILES[1]),
     ),
+    "cost_loss.cu": plain(
+        "vector_loss<CrossEntropy>",
+        "vector_loss<Squared>",
+        "vector_loss<Masked>",
+        "vector_loss<Smooth>",
+    ),
+    "crop.cu": plain("crop<half>", "crop<float>", "crop_grad<half>", "crop_grad<float>"),
     "depthwise.cu": (
         *plain("pack_taps"),
         *plain("depthwise_weight_grad<float, 1>", "depthwise_weight_grad<half, 5>"),
         *plain(
             "depthwise<float, float, activation::logistic, NONE, 0, 0>",
             "depthwise<half, half, activation::leaky, BEFORE, 3, 1>",
-            "depthwise<half, float, activation::linear, AFTER, 3, 2>",
             "depthwise<__nv_bfloat16, __nv_bfloat16, activation::mish, AFTER, 5, 2>",
             threads=128,
         ),
@@ -142,12 +150,12 @@ INSTANCES = {
             threads=128,
         ),
     ),
+    "detection_loss.cu": plain("detection_loss", threads=128),
     "grouped.cu": (
         *plain("pack_bands<half, false>", "pack_bands<float, true>"),
         *plain("grouped_weight_grad<half>", "sum_bands<half>"),
         *plain(
-            "grouped<half, half, activation::leaky, BEFORE, false>",
-            "grouped<half, float, activation::mish, AFTER, false>",
+            "grouped<half, float, activation::leaky, BEFORE, false>",
             "grouped<float, float, activation::linear, NONE, true>",
             threads=128,
         ),
@@ -158,21 +166,34 @@ INSTANCES = {
         *plain("to_planar<half, 8>", "to_planar<float, 32>"),
     ),
     "linear.cu": (
-        *plain("linear_input_grad<half, 4>", "linear_input_grad<float, 1>"),
         *plain(
-            "linear<half, half, activation::leaky, 4>",
-            "linear<__nv_bfloat16, float, activation::mish, 1>",
-            "linear<float, float, activation::logistic, 4>",
+            "linear<half, float, activation::logistic, 1>",
+            "linear<float, float, activation::linear, 4>",
             threads=128,
         ),
+        *plain("linear_input_grad<half, 4>", "linear_input_grad<float, 1>"),
     ),
     "local.cu": plain(
         "local<half, half>",
-        "local<float, float>",
         "local_seen_grad<half>",
         "local_input_grad<half>",
         "local_weight_grad<half>",
         "local_bias_grad<half>",
+    ),
+    "lrn.cu": plain(
+        "lrn<half>",
+        "lrn<float>",
+        "lrn_parts<half>",
+        "lrn_parts<float>",
+        "lrn_grad<half>",
+        "lrn_grad<float>",
+    ),
+    "multiply.cu": plain(
+        "multiply<half, activation::linear>",
+        "multiply<float, activation::linear>",
+        "sum_over_cells<float>",
+        "sum_over_channels<half>",
+        "sum_over_channels<float>",
     ),
     "nms.cu": plain("nms"),
     "optimizer.cu": (
@@ -187,9 +208,29 @@ INSTANCES = {
         *wide("local_avgpool_grad<half>", "find_owners<half, 2>"),
         *plain("avgpool<half>", "maxpool_depth<half>", "maxpool_depth_grad<half>"),
     ),
+    "region_loss.cu": plain("give_truths", "region_loss", threads=128),
+    "reorg.cu": plain(
+        "reorg<half, true>",
+        "reorg<float, false>",
+        "space_to_depth<half>",
+        "space_to_depth<float>",
+        "depth_to_space<half>",
+        "depth_to_space<float>",
+    ),
+    "repeat.cu": plain("repeat_grad<half>", "repeat_grad<float>"),
     "resize_picture.cu": plain(
         "resize_picture<half, 3, 3>", "resize_picture<float, 1, 3>", "resize_planes<3, 3>"
     ),
+    "shortcut.cu": plain(
+        "shortcut<half, activation::linear, 2>",
+        "add_weighted<half>",
+        "spread<half>",
+        "sum_met<half>",
+        "sum_vector",
+        "spread_weighted<half>",
+    ),
+    "simple.cu": plain("signs<half>", "signs<float>", "fill_zeros<half>", "fill_zeros<float>"),
+    "spp.cu": plain("spp<half, 1>", "spp<float, 3>"),
     "upsample.cu": wide("upsample<half>", "upsample<float>", "upsample_grad<__nv_bfloat16>"),
     "weight_grad.cu": (
         Instance("weight_grad<Fp16, 128, 128>", opcodes={"HMMA": 32, "LDSM": 12, "LDGSTS": 12}),
