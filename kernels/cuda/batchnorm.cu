@@ -219,15 +219,14 @@ __global__ void __launch_bounds__(256)
   if (columns.piece() >= columns.pieces) return;
   int first = columns.piece() * PIECE<T>;
   Norm<T, A> norm(mean, variance, scales, biases, first, columns.channels);
-  float shift[PIECE<T>], tilt[PIECE<T>];
+  float shift[PIECE<T>], tilt[PIECE<T>], spread[PIECE<T>];
+  load_vector(spread, variance, first, columns.channels);
   load_vector(shift, dbiases, first, columns.channels);
   load_vector(tilt, dscales, first, columns.channels);
 #pragma unroll
   for (int j = 0; j < PIECE<T>; j++) {
     shift[j] *= share;
-    if (first + j < columns.channels) {
-      tilt[j] *= share / sqrtf(variance[first + j] + EPSILON);
-    }
+    tilt[j] *= share / sqrtf(spread[j] + EPSILON);
   }
   auto write = [&](Piece<T>& cell, const Piece<T>& dz, T* to) {
 #pragma unroll

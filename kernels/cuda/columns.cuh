@@ -79,22 +79,21 @@ DEVICE void merge_rows(State (&states)[COUNT]) {
 
 // Merge what all threads of a column of a part know; true for the threads (x, 0) of one block, which
 // have it. The last block to end does so, with the others' states in `partials` (parts, slices,
-// State::count, channels of all columns); `done` has a counter a column of each part.
+// State::count, COUNT, lanes of all columns); `done` has a counter a column of each part.
 template <class State, int COUNT>
 DEVICE bool merge_slices(State (&states)[COUNT], float* partials, unsigned* done) {
   merge_rows(states);
   if (gridDim.y == 1) return threadIdx.y == 0;
-  int channels = gridDim.x * blockDim.x * COUNT;
-  int first = (blockIdx.x * blockDim.x + threadIdx.x) * COUNT;
+  int lanes = gridDim.x * blockDim.x, lane = blockIdx.x * blockDim.x + threadIdx.x;
   int part = blockIdx.z * gridDim.y;
+  auto place = [&](int slice, int k, int j) -> float& {
+    return partials[(((part + slice) * State::count + k) * COUNT + j) * lanes + lane];
+  };
   if (threadIdx.y == 0) {
 #pragma unroll
     for (int k = 0; k < State::count; k++) {
 #pragma unroll
-      for (int j = 0; j < COUNT; j++) {
-        partials[((part + blockIdx.y) * State::count + k) * channels + first + j] =
-            states[j].at[k];
-      }
+      for (int j = 0; j < COUNT; j++) place(blockIdx.y, k, j) = states[j].at[k];
     }
   }
   __shared__ bool is_last;
@@ -115,9 +114,7 @@ DEVICE bool merge_slices(State (&states)[COUNT], float* partials, unsigned* done
     for (int j = 0; j < COUNT; j++) {
       State other;
 #pragma unroll
-      for (int k = 0; k < State::count; k++) {
-        other.at[k] = partials[((part + slice) * State::count + k) * channels + first + j];
-      }
+      for (int k = 0; k < State::count; k++) other.at[k] = place(slice, k, j);
       states[j].merge(other);
     }
   }

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from darkpy.kernels import cuda
+from tests.hostcuda import Settings
+from tests.hostcuda.device import host_device
 from tests.kernels.cases import CASES
 from tests.kernels.cuda import agree as tools
 from tests.kernels.cuda.agree import agree, device
@@ -42,6 +44,19 @@ def test_tiles_need_no_order(rng):
         y, back = tools.around(on, x.shape, "half"), np.empty_like(x)
         on.run([*cuda.to_map(on, y, x), *cuda.to_planar(on, back, y)])
         np.testing.assert_array_equal(back, tools.rounded(x, "half"))
+
+
+@pytest.mark.parametrize("type_", ["float", "half"])
+@pytest.mark.parametrize("c", [3, 45])
+def test_tiles_have_no_bank_conflicts(type_, c):
+    on = host_device(Settings(check=True, statistics=True))
+    x, y = on.zeros(c * 12 * 13, np.float32), on.map((1, c, 12, 13), type_)
+    for (launch,) in (cuda.to_map(on, y, x), cuda.to_planar(on, x, y)):
+        on.run([launch])
+        rows = on.kernel(launch.file, launch.name).traffic()
+        shared = [row for row in rows if row.space == "shared"]
+        assert {row.kind for row in shared} == {"read", "write"}
+        assert all(row.cost == row.ideal for row in shared)
 
 
 @pytest.mark.parametrize(
