@@ -135,6 +135,15 @@ INSTANCES = {
         "vector_loss<Smooth>",
     ),
     "crop.cu": plain("crop<half>", "crop<float>", "crop_grad<half>", "crop_grad<float>"),
+    "decode.cu": plain(
+        "find_boxes<YoloBoxes, IN_MAP, Yolo>",
+        "find_boxes<NewYoloBoxes, IN_MAP, Given>",
+        "find_boxes<GaussianYoloBoxes, IN_MAP, GaussianYolo>",
+        "find_boxes<RegionBoxes, BY_BOX, Given>",
+        "find_boxes<RegionTreeBoxes, BY_BOX, Given>",
+        "find_boxes<DetectionBoxes, BY_PART, Given>",
+        "suppress_boxes",
+    ),
     "depthwise.cu": (
         *plain("pack_taps"),
         *plain("depthwise_weight_grad<float, 1>", "depthwise_weight_grad<half, 5>"),
