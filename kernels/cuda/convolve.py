@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from .device import Counters, Device, Launch, Map, Scratch, act, struct
+from .device import HOPPER, Counters, Device, Launch, Map, Scratch, act, struct
 from .packing import POLICIES, padded
 
 __all__ = ["convolve", "input_grad"]
@@ -65,7 +65,6 @@ HOPPER_TILES = (  # four warps compute 64 pixels together
     Tile(128, 128, 16, 128, 4, 1700, 128),
     Tile(128, 64, 16, 64, 4, 1250, 128),
 )
-HOPPER = 90  # compute capability 9.0; no other has its products of warpgroups
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16)
 ALONE = 220  # cycles of 64 bytes of a block that has a processor to itself: what nothing hides
 LAUNCH = 2500  # cycles of filling the stages and of writing the sums

@@ -20,7 +20,6 @@ from ..common.activations import ACTIVATIONS
 HERE = Path(__file__).resolve().parent
 INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
 OPTIONS = ("-std=c++17",)
-OWN = {90: ("-arch=sm_90a",)}  # with Hopper's own instructions, where CuPy asks for sm_90
 LIMIT = 1 << 31  # numbers of a map: kernels count them in 32 bits
 ALIGNMENT = 256  # bytes, of what lies in scratch memory
 COMPILERS = 4  # modules that are compiled at once
@@ -167,7 +166,7 @@ class Device:
         self.processors = processors
         self.most_shared = most_shared
         self._module = module
-        self._options = (*OPTIONS, *OWN.get(arch, ()), *options)
+        self._options = (*OPTIONS, *options)
         self._kernels: dict[tuple[str, str], Any] = {}
 
     def empty(self, count: int, dtype: Any) -> Any:
