@@ -8,6 +8,7 @@ import numpy as np
 
 from darkpy.kernels.cuda.device import ALIGNMENT, Device
 
+from . import on_gpu
 from .module import RawModule, Settings
 
 
@@ -51,6 +52,11 @@ class HostDevice(Device):
 def host_device(
     settings: Settings | None = None, *, arch: int = 90, processors: int = 132
 ) -> HostDevice:
-    """Return a Device as that of an H200, whose kernels run as ``settings`` say."""
+    """Return a Device as that of an H200, whose kernels run as ``settings`` say.
+
+    Where tests are to run on a GPU it is as that GPU.
+    """
+    if on_gpu.asked():
+        return HostDevice(np, on_gpu.RawModule, **on_gpu.described())
     module = partial(RawModule, settings=settings or Settings())
     return HostDevice(np, module, arch=arch, processors=processors, most_shared=227 << 10)
