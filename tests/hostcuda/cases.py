@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.conftest import ROOT
 
-from . import Kernel, RawModule, Settings
+from . import Kernel, RawModule, Settings, on_gpu
 
 KERNELS = ROOT / "tests" / "hostcuda" / "kernels"
 INCLUDE = f"-I{ROOT / 'kernels' / 'cuda'}"
@@ -32,7 +32,8 @@ def kernel(
 ) -> Kernel:
     """Return a kernel of a source; a template's name is an expression."""
     names = (name,) if template else ()
-    return RawModule(code, (INCLUDE,), names, settings).get_function(name)
+    kind = on_gpu.RawModule if on_gpu.asked() else RawModule
+    return kind(code, (INCLUDE,), names, settings).get_function(name)
 
 
 def normal(*shape: int) -> np.ndarray:

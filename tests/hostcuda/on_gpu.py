@@ -55,15 +55,16 @@ class RawModule:
 
     def get_function(self, name: str) -> "Kernel":
         """Return a kernel by its name, or by the expression it was asked for with."""
-        return Kernel(self.cupy, self.module.get_function(name))
+        return Kernel(self.cupy, self.module.get_function(name), name)
 
 
 class Kernel:
     """A kernel that is launched on copies of its arrays, which are then copied back."""
 
-    def __init__(self, cupy: Any, own: Any) -> None:
+    def __init__(self, cupy: Any, own: Any, name: str) -> None:
         self.cupy = cupy
         self.own = own
+        self.name = name
 
     @property
     def max_dynamic_shared_size_bytes(self) -> int:
