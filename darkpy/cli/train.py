@@ -39,15 +39,30 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # that ask a process to e
 SLOW_LOADING = 0.1  # seconds a step may wait for its pictures, as in darknet
 
 
-def _no_gpu(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+def _gpus(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Return the devices that darknet's numbers of GPUs stand for; DeviceError if one is none."""
     numbers = [one.strip() for one in (value or "").split(",")]
     asked = [one for one in numbers if one not in ("", "-1")]
     if not all(re.fullmatch("[0-9]{1,4}", one) for one in asked):
         raise DeviceError(f"{option.opts[0]} {value}: expected numbers of GPUs such as 0,1, or -1")
-    if asked:
-        from ..cuda import refusal
+    if len(set(asked)) < len(asked):
+        raise DeviceError(f"{option.opts[0]} {value}: names a GPU twice")
+    from ..cuda import refusal
 
-        raise DeviceError(f"{option.opts[0]} {value}: {refusal(f'cuda:{asked[0]}')}")
+    for one in asked:
+        if missing := refusal(f"cuda:{one}"):
+            raise DeviceError(f"{option.opts[0]} {value}: {missing}")
+    return tuple(f"cuda:{one}" for one in asked)
+
+
+def _precision(ctx: click.Context, option: click.Parameter, value: str | None) -> str:
+    """Return the precision of a training; DeviceError for one that its device has not."""
+    gpus = ctx.params.get("gpus") or ctx.params.get("i")
+    if value not in (None, "fp32") and not gpus:
+        raise DeviceError(
+            f"--precision {value}: the processor trains in fp32 alone; -gpus 0 trains on a GPU"
+        )
+    return value or "fp32"
 
 
 @click.command(cls=Command)
@@ -65,8 +80,15 @@ def _no_gpu(ctx: click.Context, option: click.Parameter, value: str | None) -> N
 @flag("-show_imgs", is_flag=True, help="Save augmented pictures in the run's folder.")
 @flag("-mjpeg_port", type=click.IntRange(-1, 65535), help="Serve chart and samples on this port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Whom that page answers.")
-@flag("-gpus", callback=_no_gpu, expose_value=False, help="GPUs; this version runs on the CPU.")
-@flag("-i", type=str, callback=_no_gpu, expose_value=False, help="GPU, or -1 for none.")
+@flag("-gpus", callback=_gpus, help="GPUs such as 0,1, which share each batch.", is_eager=True)
+@flag("-i", type=str, callback=_gpus, help="One GPU, or -1 for the processor.", is_eager=True)
+@click.option(
+    "--precision",
+    type=click.Choice(("fp32", "tf32", "fp16", "bf16")),
+    callback=_precision,
+    show_default="fp32",
+    help="Of products and maps; parameters are float32 always. On a GPU alone.",
+)
 @flag("-benchmark_layers", is_flag=True, expose_value=False, help="Ignored.")
 @dont_show
 @click.option("--seed", type=COUNT, show_default="0", help="Of all that is drawn.")
@@ -95,6 +117,8 @@ def train(
     sampling: str,
     mjpeg_port: int | None,
     host: str,
+    gpus: tuple[str, ...],
+    i: tuple[str, ...],
     **settings: Any,
 ) -> int:
     """Train the network of CFG on the pictures that `train =` in DATA lists.
@@ -103,11 +127,16 @@ def train(
     to `backup =` of DATA as darknet names them; all else is recorded in a folder in backup/runs.
     Ctrl+C saves and ends; --resume goes on. Exit status: 0, 2 for bad input, 130 if stopped.
     """
-    from ..train.ranks import connect
+    from ..train.ranks import become, chosen, connect, launched
     from ..train.request import Request
 
     if map and no_map:
         raise click.UsageError("-map and --no-map: expected one of them")
+    words = click.get_current_context().find_root().obj
+    devices = gpus or i
+    if len(devices) > 1 and launched() == 1:
+        become(len(devices), words)
+    ranks = connect()
     for name in ("dont_show", "chart"):
         settings.pop(name)
     if letter_box:
@@ -119,11 +148,11 @@ def train(
         evaluate=not no_map,
         darknet_sampling=sampling == "darknet",
         map_epochs=settings.pop("map_epochs"),
-        arguments=click.get_current_context().find_root().obj,
+        arguments=words,
         version=darkpy.__version__,
+        device=chosen(devices, ranks),
         **settings,
     )
-    ranks = connect()
     with _page(None if ranks.rank else mjpeg_port, host, cfg) as page:
         return run(request, table=map, page=page, ranks=ranks)
 

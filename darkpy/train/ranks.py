@@ -34,7 +34,7 @@ class Ranks(Protocol):
     """Who takes part in a training.
 
     rank, size  number of this process, from 0 on, and of all
-    beside      how many of them are on this machine
+    beside      how many of them are on this machine, and ``place`` this one's number there
 
     Every method is called by all ranks, in the same order.
     """
@@ -42,6 +42,7 @@ class Ranks(Protocol):
     rank: int
     size: int
     beside: int
+    place: int
 
     def sum(self, array: Array) -> Wait:
         """Begin to make an array the sum of all ranks', the same bits everywhere.
@@ -62,7 +63,7 @@ class Ranks(Protocol):
 class Alone:
     """The one rank of a training in one process."""
 
-    rank, size, beside = 0, 1, 1
+    rank, size, beside, place = 0, 1, 1, 0
 
     def sum(self, array: Array) -> Wait:
         """An array is its own sum."""
@@ -95,7 +96,7 @@ class MpiRanks:
         self.size: int = self.comm.Get_size()
         local = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
         self.beside: int = local.Get_size()
-        self.place: int = local.Get_rank()  # among those of this machine
+        self.place: int = local.Get_rank()
         self.sharing: int = local.allgather(_usable()).count(_usable())
         local.Free()
 
@@ -213,6 +214,24 @@ def command(count: int, words: Sequence[str]) -> list[str]:
     if found is None:
         raise TrainingError(f"there is no mpiexec to start {count} processes with: {INSTALL}")
     return [found, "-n", str(count), sys.executable, "-m", "darkpy", *words]
+
+
+def become(count: int, words: Sequence[str]) -> None:
+    """Be so many ranks that run a command line of darkpy, instead of this process."""
+    start = command(count, words)
+    sys.stdout.flush()
+    os.execv(start[0], start)
+
+
+def chosen(devices: Sequence[str], ranks: Ranks) -> str:
+    """Return which of a machine's devices this rank computes on; none are the processor."""
+    if not devices:
+        return "cpu"
+    if len(devices) != ranks.beside:
+        raise TrainingError(
+            f"{len(devices)} GPUs for {ranks.beside} processes on this machine: expected as many"
+        )
+    return devices[ranks.place]
 
 
 def parts(count: int, subdivisions: int, ranks: int = 1) -> list[range]:

@@ -26,6 +26,7 @@ class Request:
     workers              threads that load pictures; 0 as many as there are cores
     darknet_sampling     draw pictures with replacement, as darknet does
     show_imgs            save augmented pictures in the run's folder
+    device, precision    where this process computes, and how: see `darkpy.train.trainer.Trainer`
     arguments, version   the command line and darkpy's version, for the record
     """
 
@@ -48,5 +49,7 @@ class Request:
     workers: int = 0
     darknet_sampling: bool = False
     show_imgs: bool = False
+    device: str = "cpu"
+    precision: str = "fp32"
     arguments: tuple[str, ...] = ()
     version: str = ""

@@ -241,6 +241,13 @@ WRONG = {
     "batch 1": (nothing, ("--set", "net.batch=1", "--set", "net.subdivisions=1"), "one picture"),
     "gpu": (nothing, ("-i", "0"), "-i 0: device 'cuda:0': "),
     "gpus": (nothing, ("-gpus", "1,2"), "-gpus 1,2: device 'cuda:1': "),
+    "gpus of no number behind one": (nothing, ("-gpus", "0,y"), "-gpus 0,y: expected numbers of"),
+    "gpus twice": (nothing, ("-gpus", "1,1"), "-gpus 1,1: names a GPU twice"),
+    "precision": (
+        nothing,
+        ("--precision", "bf16"),
+        "--precision bf16: the processor trains in fp32 alone",
+    ),
     "gpus of no number": (nothing, ("-gpus", "x"), "-gpus x: expected numbers of GPUs such as 0,1"),
     "set section": (nothing, ("--set", "nte.batch=8"), "has no [nte]; did you mean 'net'?"),
     "set key": (nothing, ("--set", "net.bacth=8"), "set [net] unknown key 'bacth'; did you mean"),

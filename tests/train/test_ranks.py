@@ -148,6 +148,36 @@ def test_the_command_that_starts_ranks(monkeypatch):
         command(2, [])
 
 
+def test_ranks_take_the_place_of_the_process(monkeypatch):
+    from darkpy import cuda
+    from darkpy.cli import main
+
+    said = []
+    monkeypatch.setattr(cuda, "refusal", lambda device: "")
+    monkeypatch.setattr(module, "launched", lambda: 1)
+    monkeypatch.setattr(module, "command", lambda count, words: ["mpiexec", str(count), *words])
+
+    def execute(path, words):
+        said.append((path, words))
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execv", execute)
+    words = ["detector", "train", "a.data", "a.cfg", "-gpus", "2,3"]
+    monkeypatch.setattr(sys, "argv", ["darkpy", *words])
+    with pytest.raises(SystemExit):
+        main(words)
+    assert said == [("mpiexec", ["mpiexec", "2", *words])]
+
+
+def test_each_rank_has_a_gpu():
+    ranks = SimpleNamespace(beside=2, place=1)
+    assert module.chosen((), ranks) == "cpu"
+    assert module.chosen(("cuda:2", "cuda:5"), ranks) == "cuda:5"
+    assert module.chosen(("cuda:1",), ALONE) == "cuda:1"
+    with pytest.raises(TrainingError, match="3 GPUs for 2 processes on this machine"):
+        module.chosen(("cuda:0", "cuda:1", "cuda:2"), ranks)
+
+
 def test_cores_are_shared_out(monkeypatch):
     from darkpy.kernels.cpu.engine import team
 
