@@ -25,6 +25,7 @@ INSTALL = "pip install mpi4py mpich"
 COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")  # that MPICH's launchers tell, and Open MPI's
 CHOSEN = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # with which a person shares the cores out
 EAGER = 1e-3  # seconds that a rank looks for the others without a rest
+LARGE = 1 << 17  # numbers of an array that is sent by itself, and of several that go together
 LONGEST_REST = 5e-3  # seconds between two looks: evaluations and saving are waited for so
 
 Wait = Callable[[], None]
@@ -44,10 +45,14 @@ class Ranks(Protocol):
     beside: int
     place: int
 
+    def meet(self) -> None:
+        """Wait until all ranks are here, however long that is, and leave them the processor."""
+
     def sum(self, array: Array) -> Wait:
         """Begin to make an array the sum of all ranks', the same bits everywhere.
 
-        Nobody touches it until what is returned was called, which waits for the end.
+        Nobody touches it until what is returned was called, which waits for the end; all have met
+        shortly before. The array has no gaps.
         """
 
     def gather(self, thing: Any) -> list[Any]:
@@ -64,6 +69,9 @@ class Alone:
     """The one rank of a training in one process."""
 
     rank, size, beside, place = 0, 1, 1, 0
+
+    def meet(self) -> None:
+        """Nobody else comes."""
 
     def sum(self, array: Array) -> Wait:
         """An array is its own sum."""
@@ -100,31 +108,10 @@ class MpiRanks:
         self.sharing: int = local.allgather(_usable()).count(_usable())
         local.Free()
 
-    def sum(self, array: Array) -> Wait:
-        """Begin to make an array the sum of all ranks'."""
-        request = self.comm.Iallreduce(self._mpi.IN_PLACE, array)
-        return lambda: self._wait(request)
-
-    def gather(self, thing: Any) -> list[Any]:
-        """Return what each rank gave."""
-        self._wait(self.comm.Ibarrier())
-        return list(self.comm.allgather(thing))
-
-    def tell(self, thing: Any = None) -> Any:
-        """Return what rank 0 gave."""
-        self._wait(self.comm.Ibarrier())
-        return self.comm.bcast(thing)
-
-    def abort(self, error: BaseException) -> None:
-        """End all ranks at once, with exit status 130 if somebody stopped them, else 2."""
-        is_stopped = isinstance(error, KeyboardInterrupt)
-        why = "stopped at once" if is_stopped else str(error) or type(error).__name__
-        print(f"error: rank {self.rank}: {why}", file=sys.stderr, flush=True)
-        self.comm.Abort(130 if is_stopped else 2)
-
-    def _wait(self, request: Any) -> None:
+    def meet(self) -> None:
         """Wait for the others without taking a core from them; whoever cannot, ends all."""
         began, rest = time.monotonic(), 0.0
+        request = self.comm.Ibarrier()
         try:
             while not request.Test():
                 if time.monotonic() - began > EAGER:
@@ -133,6 +120,32 @@ class MpiRanks:
         except BaseException as error:
             self.abort(error)
             raise
+
+    def sum(self, array: Array) -> Wait:
+        """Begin to make an array the sum of all ranks'."""
+        request = self.comm.Iallreduce(self._mpi.IN_PLACE, array)
+
+        def wait() -> None:
+            request.Wait()
+
+        return wait
+
+    def gather(self, thing: Any) -> list[Any]:
+        """Return what each rank gave."""
+        self.meet()
+        return list(self.comm.allgather(thing))
+
+    def tell(self, thing: Any = None) -> Any:
+        """Return what rank 0 gave."""
+        self.meet()
+        return self.comm.bcast(thing)
+
+    def abort(self, error: BaseException) -> None:
+        """End all ranks at once, with exit status 130 if somebody stopped them, else 2."""
+        is_stopped = isinstance(error, KeyboardInterrupt)
+        why = "stopped at once" if is_stopped else str(error) or type(error).__name__
+        print(f"error: rank {self.rank}: {why}", file=sys.stderr, flush=True)
+        self.comm.Abort(130 if is_stopped else 2)
 
 
 class NcclSums:
@@ -266,25 +279,30 @@ def own_slots(count: int, subdivisions: int, ranks: Ranks) -> range:
     return range(mine[0].start, mine[-1].stop)
 
 
-def add_up(arrays: Sequence[Array], ranks: Ranks, count: int = 1 << 20) -> None:
-    """Make float32 arrays the sums of all ranks', in runs of ``count`` numbers or an array more.
-
-    While one run is on its way the next is gathered.
-    """
+def add_up(arrays: Sequence[Array], ranks: Ranks) -> None:
+    """Make float32 arrays the sums of all ranks'; the small ones go together, in runs of some."""
     if ranks.size == 1:
         return
-    runs: list[list[Array]] = [[]]
-    for array in arrays:
-        runs[-1].append(array)
-        if sum(one.size for one in runs[-1]) >= count:
-            runs.append([])
-    begun = []
-    for run in filter(None, runs):
+    begun: list[tuple[list[Array], Array, Wait]] = []
+    run: list[Array] = []
+
+    def send() -> None:
         flat = np.concatenate([one.reshape(-1) for one in run])
-        begun.append((run, flat, ranks.sum(flat)))
-    for run, flat, wait in begun:
+        begun.append((run[:], flat, ranks.sum(flat)))
+        run.clear()
+
+    for array in arrays:
+        if array.size >= LARGE and array.flags.c_contiguous:
+            begun.append(([], array, ranks.sum(array)))
+            continue
+        run.append(array)
+        if sum(one.size for one in run) >= LARGE:
+            send()
+    if run:
+        send()
+    for parts_, flat, wait in begun:
         wait()
         at = 0
-        for array in run:
+        for array in parts_:
             array[...] = flat[at : at + array.size].reshape(array.shape)
             at += array.size

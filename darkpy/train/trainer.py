@@ -249,6 +249,7 @@ class Trainer:
         remembered = [getattr(self.rejection, name) for name in names]
         numbers = figures.numbers
         sums = np.array([fault is not None, total, *remembered, *numbers], np.float64)
+        ranks.meet()
         ranks.sum(sums)()
         if sums[0]:
             self._agreed = self._worst(fault)

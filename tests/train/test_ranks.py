@@ -105,15 +105,17 @@ class Doubling:
         return wait
 
 
-def test_arrays_are_added_up_in_runs(rng):
-    sizes = [(3,), (2, 5), (40,), (1,), ()]
+def test_small_arrays_are_added_up_together(rng, monkeypatch):
+    monkeypatch.setattr(module, "LARGE", 40)
+    sizes = [(3,), (2, 5), (40,), (30,), (), (50,), (8, 5)]
     mine = [rng.random(size).astype(np.float32) for size in sizes]
+    mine[-1] = np.asfortranarray(mine[-1])  # with gaps
     wanted = [2 * array for array in mine]
     ranks = Doubling()
-    add_up(mine, ranks, 10)
+    add_up(mine, ranks)
     for found, truth in zip(mine, wanted, strict=True):
         np.testing.assert_array_equal(found, truth)
-    assert (ranks.most, ranks.on_the_way) == (3, 0)
+    assert (ranks.most, ranks.on_the_way) == (4, 0)
 
 
 @pytest.mark.parametrize("name", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
