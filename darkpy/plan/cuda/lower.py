@@ -16,7 +16,7 @@ from ...kernels.cuda.grouped import band_count, grouped, pack_bands
 from ...kernels.cuda.linear import as_window
 from ...kernels.cuda.packing import pack, packed_count
 from ..fused import turned
-from ..trace import Op, Program, Value
+from ..trace import Draw, Op, Program, Value
 
 
 class Bench(Protocol):
@@ -43,6 +43,9 @@ class Bench(Protocol):
     def once(self, array: Any) -> Any:
         """Return a copy on the device of an array that nobody else asks for; it is not kept."""
 
+    def draws(self, op: Op) -> Any:
+        """Return what stands for a generator of random numbers (kernels/cuda/dropout.py)."""
+
     def input(self, name: Any) -> Any:
         """Return the array that an input is written to."""
 
@@ -68,7 +71,7 @@ def launches(bench: Bench, op: Op) -> list[Launch]:
     outs = [bench.at(one) for one in op.outputs]
     numbers = {key: _placed(bench, one) for key, one in op.numbers.items()}
     numbers |= {"precision": bench.precision} if op.kind in PRODUCTS else {}
-    args = [_placed(bench, one) for one in op.args]
+    args = [bench.draws(op) if isinstance(one, Draw) else _placed(bench, one) for one in op.args]
     out = outs[:1] if len(outs) == 1 else [tuple(outs)] if outs else []
     found: list[Launch] = kernel(bench.device, *out, *args, **numbers)
     return found

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import DeviceError, NetworkError
 from ...kernels.cuda.device import TYPES, Device, Launch, Map, TooLarge, room
+from ...kernels.cuda.dropout import Draws
 from ...kernels.cuda.packing import PRECISIONS, padded
 from ...network import Network
 from ...run import OutOfMemory
@@ -62,6 +63,7 @@ class CudaPlan:
 
     masters  copies of parameters that change from run to run; without them none does
     arrays   of the device, in which Values lie that are not to lie in the arena
+    randomness  the device's state that what is drawn follows from (`kernels.cuda.dropout`)
 
     Attributes: ``program``, ``launches`` (of each op), ``arena`` (bytes of all maps together),
     ``weights`` (bytes of what was uploaded). Several threads may call one plan; they take turns.
@@ -75,6 +77,7 @@ class CudaPlan:
         progress: Progress | None = None,
         masters: Masters | None = None,
         arrays: Mapping[Value, Any] | None = None,
+        randomness: Any = None,
     ) -> None:
         self.program = program
         self.device = device
@@ -83,6 +86,7 @@ class CudaPlan:
         self.learns = masters is not None
         self._masters = masters or Masters(device)
         self._arrays = dict(arrays or {})
+        self._randomness = randomness
         self._turn = Turn()
         lives = memory.lifetimes(program)
         given = {id(value) for value in (*program.inputs.values(), *self._arrays)}
@@ -155,6 +159,11 @@ class CudaPlan:
     def once(self, array: Any) -> Any:
         """Return a copy on the device of an array that nobody else asks for; it is not kept."""
         return self._masters.once(array)
+
+    def draws(self, op: Op) -> Draws:
+        """Return what an op draws its random numbers from."""
+        assert self._randomness is not None, "nothing is drawn in inference"
+        return Draws(self._randomness, self.program.ops.index(op))
 
     def input(self, name: Any) -> Any:
         """Return the array that an input is written to."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...kernels import launchers
 from ...kernels.cuda.device import Device
+from ...kernels.cuda.dropout import first_state
 from ...kernels.cuda.packing import PRECISIONS
 from ...layers.base import Array
 from ...network import Network, Node
@@ -66,6 +67,7 @@ class CudaTraining:
         with device.scope():
             add = launchers().accumulate(device, home.grads, self.fresh)
             self.add = device.capture(device.bind(add))
+        self.randomness = first_state(device, 0)
         self.scale = 1.0
         self.plans: dict[Any, CudaPlan] = {}
         self.progress: Progress | None = None
@@ -80,7 +82,7 @@ class CudaStepPlan:
     room                     of the training
 
     The way back adds the gradients of parameters, times the room's ``scale``, to those at home.
-    ``frames``, where a Tape has gradients, is empty.
+    Of ``frames`` there is one, which has the generator of random numbers and no gradients.
     """
 
     def __init__(
@@ -99,12 +101,14 @@ class CudaStepPlan:
         self.until = until
         self.losing = losing
         self.room = room
-        self.frames: list[Context] = []
+        self.frames = [Context(None, {})]
         self._plan: CudaPlan | None = None
 
     def forward(self, images: Array) -> dict[int, Array]:
         """Return the outputs of the heads for images (n, c, h, w)."""
         self._plan = self.plan(len(images))
+        seed = self.frames[0].rng.integers(2**64, size=2, dtype=np.uint64)
+        self.room.device.write(self.room.randomness, seed.view(np.uint32))
         outputs = self._plan.advance({"image": images})
         return {node.index: outputs[node.index] for node in self.network.heads}
 
@@ -143,5 +147,11 @@ class CudaStepPlan:
         }
         with room.device.scope():
             return CudaPlan(
-                program, room.device, room.precision, room.progress, room.masters, arrays
+                program,
+                room.device,
+                room.precision,
+                room.progress,
+                room.masters,
+                arrays,
+                room.randomness,
             )
