@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(256)
     for (int pixel = columns.begin(); pixel < columns.end(); pixel += blockDim.y) {
       Piece<T> piece = Piece<T>::load(x + pixel * pitch + first);
       count += 1.f;
-      float share = 1.f / count;
+      float share = __fdividef(1.f, count);
 #pragma unroll
       for (int j = 0; j < PIECE<T>; j++) {
         float delta = piece.at[j] - moments[j].at[1];
@@ -76,7 +76,7 @@ struct Norm {
     float variance[PIECE<T>];
     load_vector(variance, variances, first, channels);
 #pragma unroll
-    for (int j = 0; j < PIECE<T>; j++) factor[j] /= sqrtf(variance[j] + EPSILON);
+    for (int j = 0; j < PIECE<T>; j++) factor[j] *= rsqrtf(variance[j] + EPSILON);
   }
 
   // What goes into the activation.
@@ -202,7 +202,7 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
   for (int j = 0; j < PIECE<T>; j++) {
     if (first + j >= columns.channels) continue;
-    dscales[first + j] = sums[j].at[0] / sqrtf(variance[first + j] + EPSILON);
+    dscales[first + j] = sums[j].at[0] * rsqrtf(variance[first + j] + EPSILON);
     dbiases[first + j] = sums[j].at[1];
   }
 }
@@ -226,7 +226,7 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
   for (int j = 0; j < PIECE<T>; j++) {
     shift[j] *= share;
-    tilt[j] *= share / sqrtf(spread[j] + EPSILON);
+    tilt[j] *= share * rsqrtf(spread[j] + EPSILON);
   }
   auto write = [&](Piece<T>& cell, const Piece<T>& dz, T* to) {
 #pragma unroll
