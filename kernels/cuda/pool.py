@@ -28,7 +28,7 @@ LARGEST = 255  # a cell's index in a window is kept in 16 bits
 def maxpool(
     device: Device, y: Map, x: Map, *, size: int, stride: tuple[int, int], padding: int
 ) -> list[Launch]:
-    """y = the largest of each window of x."""
+    """y = the largest of each window of x; what is no number counts for the least."""
     sizes = _windows(x, y, size, stride, padding)
     return [_over(f"maxpool<{x.name}, {_unrolled(size)}>", y, (*ends(x, y), sizes, np.int32(y.c)))]
 
