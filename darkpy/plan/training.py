@@ -16,10 +16,10 @@ def drop_identities(program: Program) -> None:
     """Take out activations that change nothing, and their gradients."""
     for op in list(program.ops):
         if op.kind == "activate" and op.args[1] == "linear":
-            _replace(program, op.output, op.inputs[0])
+            _replace(program, op.output, op.args[0])
             program.ops.remove(op)
         elif op.kind == "activate_grad" and op.args[2] == "linear":
-            _replace(program, op.output, op.inputs[0])
+            _replace(program, op.output, op.args[0])
             program.ops.remove(op)
 
 
@@ -92,7 +92,8 @@ def reuse_maps(program: Program) -> None:
     """Let the gradient of what was normalised lie where that did, which nobody reads after it."""
     for op in [op for op in program.ops if op.kind == "normalize_grad"]:
         y = op.args[1]
-        if program.readers(y)[-1] is op and y.base is None and not program.is_output(y):
+        asked = program.is_input(y) or program.is_output(y)
+        if program.readers(y)[-1] is op and y.base is None and not asked:
             op.outputs[0].base = y
 
 

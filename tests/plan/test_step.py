@@ -165,6 +165,26 @@ def test_all_that_the_engine_computes_agrees_with_the_reference(small):
     assert eager == ["add"]  # of the gradients of shared biases
 
 
+CONV = "[convolutional]\nfilters=6\nsize=3\npad=1\nactivation=leaky\n"
+WEIGHTED = "[shortcut]\nfrom=-2\nweights_type=per_feature\nactivation=linear\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["[batchnorm]\n" + CONV, CONV + CONV + WEIGHTED], ids=["image", "weights"]
+)
+def test_neither_the_image_nor_parameters_are_maps_of_the_step(tmp_path, text):
+    path = tmp_path / "odd.cfg"
+    path.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n" + text)
+    network = Network.from_cfg(path)
+    tape, plan = both(network)
+    images, deltas = given(network, 2)
+    step(tape, images.astype(float), {i: d.astype(float) for i, d in deltas.items()})
+    kept = images.copy()
+    step(plan, images, deltas)
+    agree(tape, plan)
+    assert np.array_equal(images, kept)
+
+
 def test_gradients_add_up_over_mini_batches_of_other_sizes(small):
     tape, plan = both(small)
     for count in (3, 2, 3):
