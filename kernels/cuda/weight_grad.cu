@@ -40,46 +40,37 @@ struct Pixel {
   }
 };
 
-// The fragment of 16 filters by a step of pixels from `row` on.
-template <class P, int COUNT>
-DEVICE typename P::Left left_of(const typename P::Type* tile, int row, int column, int lane) {
-  typedef typename P::Type T;
-  uint32_t r[4];
-  if constexpr (sizeof(T) == 2) {
-    int piece = column / PIECE<T> + lane / 8 % 2;
-    int at = place<T, COUNT>(row + lane / 16 * 8 + lane % 8, piece);
-    ldmatrix_x4_trans(r, tile + at * PIECE<T>);
-  } else {
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      int at = column + i % 2 * 8 + lane / 4;
-      int from = place<T, COUNT>(row + i / 2 * 4 + lane % 4, at / PIECE<T>);
-      r[i] = __float_as_uint(tile[from * PIECE<T> + at % PIECE<T>]);
-    }
-  }
-  return P::left(r);
-}
+// What a lane reads of 16 columns from `column` on of a tile, in quarters: the columns' numbers of a
+// step of pixels, as fragments have them. The second quarter has later pixels (DOWN) or columns.
+template <class T, int COUNT, bool DOWN>
+struct Reader {
+  int at[2];  // numbers from a step's first row; of 16 bits one address does
 
-// The fragments of twice 8 columns by a step of pixels from `row` on.
-template <class P, int COUNT>
-DEVICE void right_of(typename P::Right (&to)[2], const typename P::Type* tile, int row, int column,
-                     int lane) {
-  typedef typename P::Type T;
-  uint32_t r[4];
-  if constexpr (sizeof(T) == 2) {
-    int at = place<T, COUNT>(row + lane % 16, column / PIECE<T> + lane / 16);
-    ldmatrix_x4_trans(r, tile + at * PIECE<T>);
-  } else {
+  DEVICE void begin(int column, int lane) {
+    if constexpr (sizeof(T) == 2) {
+      int below = DOWN ? lane / 8 % 2 : lane / 16, beside = DOWN ? lane / 16 : lane / 8 % 2;
+      at[0] = place<T, COUNT>(below * 8 + lane % 8, column / PIECE<T> + beside) * PIECE<T>;
+    } else {
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      int at = column + i / 2 * 8 + lane / 4;
-      int from = place<T, COUNT>(row + i % 2 * 4 + lane % 4, at / PIECE<T>);
-      r[i] = __float_as_uint(tile[from * PIECE<T> + at % PIECE<T>]);
+      for (int i = 0; i < 2; i++) {
+        int to = column + i * 8 + lane / 4;
+        at[i] = place<T, COUNT>(lane % 4, to / PIECE<T>) * PIECE<T> + to % PIECE<T>;
+      }
     }
   }
-  to[0] = P::right(r[0], r[1]);
-  to[1] = P::right(r[2], r[3]);
-}
+  DEVICE void read(uint32_t (&r)[4], const T* tile, int row) const {
+    tile += row * COUNT * PIECE<T>;
+    if constexpr (sizeof(T) == 2) {
+      ldmatrix_x4_trans(r, tile + at[0]);
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        int below = DOWN ? i % 2 : i / 2, beside = DOWN ? i / 2 : i % 2;
+        r[i] = __float_as_uint(tile[below * 4 * COUNT * PIECE<T> + at[beside]]);
+      }
+    }
+  }
+};
 
 // parts (splits, groups filters, taps, channels), each the sum over some of the pixels. A block has
 // BM filters and BN of taps by channels; blockIdx.z is a split and a group.
@@ -94,6 +85,7 @@ __global__ void __launch_bounds__(BN * 2)
   constexpr int LEFT_ROWS = THREADS / LEFT, RIGHT_ROWS = THREADS / RIGHT;  // copied at once
   constexpr int STEP = 32 / sizeof(T);                                     // pixels of a product
   static_assert(ROWS<T> % LEFT_ROWS == 0 && ROWS<T> % RIGHT_ROWS == 0);
+  static_assert(LEFT_ROWS % 8 == 0 && RIGHT_ROWS % 8 == 0);  // as far apart rows are turned alike
   extern __shared__ __align__(1024) unsigned char smem[];
   uint4* pieces = (uint4*)smem;
   const int t = threadIdx.x, lane = t % 32, warp = t / 32;
@@ -117,29 +109,42 @@ __global__ void __launch_bounds__(BN * 2)
     at[i] = Pixel::of(begin * ROWS<T> + t / RIGHT + i * RIGHT_ROWS, s);
   }
 
+  // A thread copies one piece of several rows, of pixels below these limits.
+  const int left_limit = filter < of.filters ? of.pixels : 0;
+  const int right_limit = column < columns ? of.pixels : 0;
+  const int left_to = place<T, LEFT>(t / LEFT, t % LEFT);
+  const int right_to = ROWS<T> * LEFT + place<T, RIGHT>(t / RIGHT, t % RIGHT);
+  int to_stage = 0;
   auto load = [&](int step) {
-    uint4* to = pieces + step % STAGES * STAGE;
+    uint4* to = pieces + to_stage * STAGE;
+    to_stage = to_stage == STAGES - 1 ? 0 : to_stage + 1;
 #pragma unroll
     for (int i = 0; i < ROWS<T> / LEFT_ROWS; i++) {
-      int row = t / LEFT + i * LEFT_ROWS, pixel = step * ROWS<T> + row;
-      bool inside = pixel < of.pixels && filter < of.filters;
-      cp_async16(to + place<T, LEFT>(row, t % LEFT), inside ? delta + pixel * dy_pitch : dy,
-                 inside);
+      int pixel = step * ROWS<T> + t / LEFT + i * LEFT_ROWS;
+      bool inside = pixel < left_limit;
+      const T* from = delta + (inside ? pixel * dy_pitch : 0);
+      cp_async16(to + left_to + i * LEFT_ROWS * LEFT, from, inside);
     }
-    to += ROWS<T> * LEFT;
 #pragma unroll
     for (int i = 0; i < ROWS<T> / RIGHT_ROWS; i++) {
-      int row = t / RIGHT + i * RIGHT_ROWS;
+      int pixel = step * ROWS<T> + t / RIGHT + i * RIGHT_ROWS;
       int high = at[i].row * s.down + above, across = at[i].col * s.right + beside;
-      bool inside = step * ROWS<T> + row < of.pixels && column < columns &&
-                    (unsigned)high < (unsigned)s.h && (unsigned)across < (unsigned)s.w;
+      bool inside = pixel < right_limit && (unsigned)high < (unsigned)s.h &&
+                    (unsigned)across < (unsigned)s.w;
       int cell = (at[i].image * s.h + high) * s.w + across;
-      cp_async16(to + place<T, RIGHT>(row, t % RIGHT), inside ? cells + cell * x_pitch : x,
-                 inside);
+      const T* from = cells + (inside ? cell * x_pitch : 0);
+      cp_async16(to + right_to + i * RIGHT_ROWS * RIGHT, from, inside);
       at[i].advance(by, s);
     }
   };
 
+  Reader<T, LEFT, false> left_at[TM];
+  Reader<T, RIGHT, true> right_at[TN / 2];
+#pragma unroll
+  for (int i = 0; i < TM; i++) left_at[i].begin(warp_row + i * 16, lane);
+#pragma unroll
+  for (int j = 0; j < TN / 2; j++) right_at[j].begin(warp_column + j * 16, lane);
+  int from_stage = 0;
   float sum[TM][TN][4] = {};
 #pragma unroll
   for (int i = 0; i < STAGES - 1; i++) {
@@ -151,19 +156,24 @@ __global__ void __launch_bounds__(BN * 2)
     __syncthreads();
     if (step + STAGES - 1 < end) load(step + STAGES - 1);
     cp_async_commit();
-    const T* from_left = (const T*)(pieces + step % STAGES * STAGE);
+    const T* from_left = (const T*)(pieces + from_stage * STAGE);
+    from_stage = from_stage == STAGES - 1 ? 0 : from_stage + 1;
     const T* from_right = from_left + ROWS<T> * BM;
 #pragma unroll
     for (int row = 0; row < ROWS<T>; row += STEP) {
       typename P::Left left[TM];
       typename P::Right right[TN / 2][2];
+      uint32_t r[4];
 #pragma unroll
       for (int i = 0; i < TM; i++) {
-        left[i] = left_of<P, LEFT>(from_left, row, warp_row + i * 16, lane);
+        left_at[i].read(r, from_left, row);
+        left[i] = P::left(r);
       }
 #pragma unroll
       for (int j = 0; j < TN / 2; j++) {
-        right_of<P, RIGHT>(right[j], from_right, row, warp_column + j * 16, lane);
+        right_at[j].read(r, from_right, row);
+        right[j][0] = P::right(r[0], r[1]);
+        right[j][1] = P::right(r[2], r[3]);
       }
 #pragma unroll
       for (int i = 0; i < TM; i++) {
