@@ -38,7 +38,8 @@ template <class Loss>
 __global__ void __launch_bounds__(THREADS)
     vector_loss(const float* __restrict__ x, Order x_order, const float* __restrict__ truth,
                 Order truth_order, float* __restrict__ gradient, int pitch, int cells,
-                int channels, int padded, int count, float scale, float* partial,
+                int channels, int padded, int count, float scale, const float* __restrict__ factor,
+                float* partial,
                 unsigned* counter, float* cost) {
   __shared__ float costs[1][THREADS];
   int i = blockIdx.x * THREADS + threadIdx.x, pixel = i / padded, channel = i % padded;
@@ -48,7 +49,7 @@ __global__ void __launch_bounds__(THREADS)
     learned = Loss::learn(x[x_order.at(picture, number)],
                           truth[truth_order.at(picture, number)], own);
   }
-  if (i < count) gradient[pixel * pitch + channel] = scale * learned;
+  if (i < count) gradient[pixel * pitch + channel] = scale * factor_of(factor) * learned;
   costs[0][threadIdx.x] = own;
   add_up(costs, blockIdx.x, partial);
   add_blocks<1, THREADS>(partial, gridDim.x, counter, cost, 1);

@@ -33,12 +33,13 @@ DEVICE int fittest(const Boxes& box_of, const Box& aim, const Rules& rules) {
 extern "C" __global__ void __launch_bounds__(THREADS)
     detection_loss(const float* __restrict__ y, Order order, const float* __restrict__ objects,
                    const int* __restrict__ count, const int* __restrict__ chosen, Rules rules,
-                   float* gradient, Order to, int pixels, int channels, int pad, float* partial,
+                   const float* __restrict__ factor, float* gradient, Order to, int pixels, int channels, int pad, float* partial,
                    unsigned* counter, float* figures) {
   __shared__ float numbers[FIGURES][THREADS];
   int thread = threadIdx.x, lane = thread % 32, picture = blockIdx.x;
   int cells = rules.side * rules.side, sure_from = cells * rules.classes;
   int boxes_from = sure_from + cells * rules.num, all = boxes_from + 4 * cells * rules.num;
+  float by = factor_of(factor);
   auto at = [&](int number) { return y[order.at(picture, number)]; };
   auto put = [&](int number, float learned) { gradient[to.at(picture, number)] = -learned; };
 
@@ -93,6 +94,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     float learned = gradient[to.at(picture, i)];
     int part = i < sure_from ? CLASS_SQUARES : i < boxes_from ? CONFIDENCE_SQUARES : BOX_SQUARES;
     numbers[part][thread] += learned * learned;
+    put(i, -learned * by);
   }
   add_up(numbers, picture, partial);
   add_blocks<FIGURES, THREADS>(partial, gridDim.x, counter, figures, FIGURES);

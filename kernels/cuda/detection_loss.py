@@ -31,6 +31,7 @@ def detection_loss(
     rescore: bool = False,
     forced: bool = False,
     count: Any = None,
+    factor: Any = None,
 ) -> list[Launch]:
     """Compute the gradient of half the squared errors, and the figures of the reference.
 
@@ -39,6 +40,7 @@ def detection_loss(
     objects  (room, 6) as in the reference
     chosen   (room,) int32, or None
     count    (1,) int32 of the device: how many rows of objects there are; None: all of them
+    factor   (1,) float32 of the device, by which the gradient is multiplied; None: by 1
     """
     gradient, figures = out
     n, size = y.shape[0], math.prod(y.shape[1:])
@@ -60,7 +62,7 @@ def detection_loss(
     channels = gradient.c if padded else 0
     pad = gradient.pieces * gradient.piece - gradient.c if padded else 0
     sizes = map(np.int32, (pixels, channels, pad))
-    args = (contents(y), order(y), objects, count, chosen, rules)
+    args = (contents(y), order(y), objects, count, chosen, rules, factor)
     outs = (contents(gradient), order(gradient), *sizes)
     sums = (Scratch(n * FIGURES), Counters(1), figures)
     return [Launch("detection_loss.cu", "detection_loss", (n,), (THREADS,), (*args, *outs, *sums))]

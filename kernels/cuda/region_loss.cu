@@ -165,7 +165,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
     region_loss(const float* __restrict__ y, Order order, const float* __restrict__ anchors,
                 const int* __restrict__ tree, const Truth* __restrict__ truths,
                 const Picture* __restrict__ pictures, Rules rules,
-                const int* __restrict__ warm_up, float* gradient, Order to, int pad,
+                const int* __restrict__ warm_up, const float* __restrict__ factor,
+                float* gradient, Order to, int pad,
                 float* partial, unsigned* counter, float* figures) {
   __shared__ float objectness[THREADS];
   __shared__ float numbers[FIGURES][THREADS];
@@ -176,6 +177,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
   Picture own = pictures[picture];
   bool is_named = own.place >= 0, warms = !is_named && (warm_up ? *warm_up : rules.warm_up);
   Head head = {y, order, picture, anchors, rules};
+  float by = factor_of(factor);
   auto pulled = [&](int i, int entry) {  // towards the anchor, at the beginning of a training
     float v = head.at(i, entry), centre = logistic(v);
     if (entry < 2) return WARM_UP * (.5f - centre) * (1 - centre) * centre;
@@ -215,7 +217,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
     int box = i / rules.entries, entry = i % rules.entries;
     float learned = entry == 4 ? objectness[box] : 0.f;
     if (warms && entry < 4) learned = pulled(first_box + box, entry);
-    gradient[to.at(picture, first_box * rules.entries + i)] = -learned;
+    gradient[to.at(picture, first_box * rules.entries + i)] = -learned * by;
   }
   for (int i = first_box + thread; i < cells * pad; i += gridDim.x * THREADS) {
     int channels = rules.anchors * rules.entries;
@@ -226,9 +228,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
     if (!is_special[i]) continue;
     int box = first_box + i, lane = thread % 32, number = box * rules.entries;
     auto put = [&](int entry, float learned) {
-      gradient[to.at(picture, number + entry)] = -learned;
+      gradient[to.at(picture, number + entry)] = -learned * by;
     };
-    auto write = [&](int k, float learned) { put(5 + k, learned); };
+    auto write = [&](int k, float learned) {  // not multiplied yet
+      gradient[to.at(picture, number + 5 + k)] = learned;
+    };
     float sums[FIGURES] = {numbers[BOX_SQUARES][i], numbers[OBJECTNESS_SQUARES][i]};
     if (own.place == box) classify(head, box, own.cls, rules.class_scale, tree, write);
     if (class_of[i] >= 0) {
@@ -264,6 +268,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
     for (int k = lane; k < rules.entries - 5; k += 32) {
       float learned = gradient[to.at(picture, number + 5 + k)];
       squares += learned * learned;
+      put(5 + k, learned);
     }
     sums[CLASS_SQUARES] = warp_sum(squares);
     __syncwarp();  // all lanes have read numbers

@@ -26,6 +26,7 @@ def region_loss(
     *,
     count: Any = None,
     warm_up: Any = False,
+    factor: Any = None,
     **rules: Any,
 ) -> list[Launch]:
     """Compute the gradient by what `region` was given, and the figures of the reference.
@@ -37,6 +38,7 @@ def region_loss(
     count    (1,) int32 of the device: how many rows of truths there are; None: all of them
     warm_up  whether boxes are pulled to the anchors; or (1,) int32 of the device, to change it
              from step to step
+    factor   (1,) float32 of the device, by which the gradient is multiplied; None: by 1
     """
     gradient, figures = out
     n, c, h, w = y.shape
@@ -59,7 +61,7 @@ def region_loss(
     give = (*head, truths, count, anchors, tree, numbers, places, pictures)
     now = None if isinstance(warm_up, bool) else warm_up
     learn = (
-        *(*head, anchors, tree, places, pictures, numbers, now),
+        *(*head, anchors, tree, places, pictures, numbers, now, factor),
         *(contents(gradient), order(gradient), np.int32(pad), partial, Counters(1), figures),
     )
     return [

@@ -2,6 +2,9 @@
 #pragma once
 #include "blocks.cuh"
 
+// What a gradient is multiplied by on its way to float16, if that is in device memory.
+DEVICE float factor_of(const float* factor) { return factor ? *factor : 1.f; }
+
 // Write the sums of `sums` rows of numbers of a block, row by row, behind those of other blocks.
 template <int sums, int threads>
 DEVICE void add_up(const float (&numbers)[sums][threads], int block, float* partial) {

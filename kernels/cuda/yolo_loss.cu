@@ -232,10 +232,10 @@ DEVICE Look look(const Place<Head>& place, int box, const Truth* truths, int fir
 }
 
 // By a warp: what a box learns that learns a truth, or several. d, its place in the gradient, is 0
-// for classes and coordinates. Returns objectness and coordinates squared and its figures.
+// for classes and coordinates; what is learned is multiplied by a factor at the end. Returns objectness and coordinates squared and its figures.
 template <class Head>
 DEVICE void teach(const Place<Head>& place, int box, const Look& found, const Truth* truths,
-                  int first, int end, const Rules& rules, bool weighted, float* d,
+                  int first, int end, const Rules& rules, bool weighted, float by, float* d,
                   float (&sums)[FIGURES]) {
   constexpr int at = Head::objectness;
   int lane = threadIdx.x % 32, classes = rules.entries - at - 1;
@@ -285,7 +285,7 @@ DEVICE void teach(const Place<Head>& place, int box, const Look& found, const Tr
     float one = d_classes[k];
     positive += one > 0;
     squares += one * one;
-    d_classes[k] = -one * rules.delta_normalizer;
+    d_classes[k] = -one * by;
   }
   sums[CLASS_SQUARES] = warp_sum(squares);
   float count = (float)max(1, warp_sum(positive));
@@ -294,17 +294,17 @@ DEVICE void teach(const Place<Head>& place, int box, const Look& found, const Tr
   for (int i = 0; i < at; i++) {
     float one = shared ? learned[i] / count : learned[i];
     sums[BOX_SQUARES] += one * one;
-    if (lane == 0) d[i] = -one * rules.delta_normalizer;
+    if (lane == 0) d[i] = -one * by;
   }
   sums[OBJECTNESS_SQUARES] = objectness * objectness;
-  if (lane == 0) d[at] = -objectness * rules.delta_normalizer;
+  if (lane == 0) d[at] = -objectness * by;
 }
 
 template <class Head>
 __global__ void __launch_bounds__(THREADS, 4)
     yolo_loss(const float* __restrict__ y, int y_pitch, const float* __restrict__ own_anchors,
               const Truth* __restrict__ truths, const int* __restrict__ starts, Rules rules,
-              int weighted, float* gradient, int pitch, int pieces, float* partial,
+              int weighted, const float* __restrict__ factor, float* gradient, int pitch, int pieces, float* partial,
               unsigned* counter, float* figures, int wanted) {
   __shared__ Look looks[THREADS];
   __shared__ float numbers[FIGURES][THREADS];
@@ -313,6 +313,7 @@ __global__ void __launch_bounds__(THREADS, 4)
   int here = min(per_block, cells - first_cell), channels = rules.boxes * rules.entries;
   int first_pixel = picture * cells + first_cell;
   int first = starts[picture], end = starts[picture + 1];
+  float by = rules.delta_normalizer * factor_of(factor);
   auto place_of = [&](int i) {
     const float* v = y + (first_pixel + i / rules.boxes) * y_pitch;
     int box = i % rules.boxes;
@@ -340,7 +341,7 @@ __global__ void __launch_bounds__(THREADS, 4)
       int channel = start + j, box = channel / rules.entries;
       bool is_objectness = channel - box * rules.entries == Head::objectness;
       piece.at[j] = channel < channels && is_objectness
-                        ? -looks[cell * rules.boxes + box].objectness * rules.delta_normalizer
+                        ? -looks[cell * rules.boxes + box].objectness * by
                         : 0.f;
     }
     piece.store(gradient + (first_pixel + cell) * pitch + start);
@@ -352,7 +353,7 @@ __global__ void __launch_bounds__(THREADS, 4)
     int box = i % rules.boxes;
     float* d = gradient + (first_pixel + i / rules.boxes) * pitch + box * rules.entries;
     float sums[FIGURES];
-    teach(place, box, looks[i], truths, first, end, rules, weighted, d, sums);
+    teach(place, box, looks[i], truths, first, end, rules, weighted, by, d, sums);
     if (thread % 32 == 0) {
 #pragma unroll
       for (int k = 0; k < FIGURES; k++) numbers[k][i] = sums[k];

@@ -27,6 +27,7 @@ def yolo_loss(
     multipliers: Any = None,
     *,
     count: Any = None,
+    factor: Any = None,
     **numbers: Any,
 ) -> list[Launch]:
     """Compute the gradient of the loss by what `yolo` was given, and figures.
@@ -38,14 +39,16 @@ def yolo_loss(
     y            a Map of float32, as `yolo` gives it
     truths       (room, 6) as in the reference, in the order of the pictures
     count        (1,) int32 of the device: how many rows of truths there are; None: all of them
+    factor       (1,) float32 of the device, by which the gradient is multiplied too; None: by 1
     multipliers  (classes,) or None
     numbers      those of the reference; and ``delta_normalizer``, by which the gradient is
                  multiplied after its squares were added up
 
-    A truth's class is one that there is. Nothing but truths and count changes from step to step.
+    A truth's class is one that there is. From step to step truths, count and factor change, and
+    nothing else.
     Raises ValueError for a head of more than 32 boxes a cell.
     """
-    return _loss("Yolo", device, out, y, truths, anchors, multipliers, count, **numbers)
+    return _loss("Yolo", device, out, y, truths, anchors, multipliers, count, factor, **numbers)
 
 
 def gaussian_yolo_loss(
@@ -57,10 +60,13 @@ def gaussian_yolo_loss(
     multipliers: Any = None,
     *,
     count: Any = None,
+    factor: Any = None,
     **numbers: Any,
 ) -> list[Launch]:
     """Compute the gradient of the loss by what `gaussian_yolo` was given, as in `yolo_loss`."""
-    return _loss("GaussianYolo", device, out, y, truths, anchors, multipliers, count, **numbers)
+    return _loss(
+        "GaussianYolo", device, out, y, truths, anchors, multipliers, count, factor, **numbers
+    )
 
 
 def _loss(
@@ -72,6 +78,7 @@ def _loss(
     anchors: Any,
     multipliers: Any,
     count: Any,
+    factor: Any,
     *,
     mask: Sequence[int],
     **numbers: Any,
@@ -96,7 +103,9 @@ def _loss(
     weighted = np.int32(multipliers is not None)
     outs = (gradient.array, np.int32(gradient.pitch), np.int32(gradient.pieces))
     sums = (partial, Counters(1), figures, np.int32(len(figures)))
-    learn = Launch(FILE, f"yolo_loss<{head}>", grid, (THREADS,), (*args, weighted, *outs, *sums))
+    learn = Launch(
+        FILE, f"yolo_loss<{head}>", grid, (THREADS,), (*args, weighted, factor, *outs, *sums)
+    )
     return [place, learn]
 
 
