@@ -1,4 +1,4 @@
-"""Numbers of pictures in the order of planes (c, h, w), in a map or in an array of the device."""
+"""Where the numbers of pictures lie: in a map, or in an array of the device."""
 
 import math
 from typing import Any
@@ -20,3 +20,11 @@ def order(x: Numbers) -> np.ndarray:
 def contents(x: Numbers) -> Any:
     """Return the array that holds them."""
     return x.array if isinstance(x, Map) else x
+
+
+def strides(x: Numbers) -> np.ndarray:
+    """Return the struct Strides of a Map, or of planes without gaps (n, c, h, w)."""
+    if isinstance(x, Map):
+        return struct(picture=x.h * x.w * x.pitch, pixel=x.pitch, channel=1)
+    _, c, h, w = x.shape
+    return struct(picture=c * h * w, pixel=1, channel=h * w)

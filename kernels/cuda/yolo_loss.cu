@@ -6,6 +6,7 @@
 // others, few, a warp then works off the truths in darknet's order; its lanes divide the classes.
 #include "elements.cuh"
 #include "heads.cuh"
+#include "order.cuh"
 #include "sums.cuh"
 #include "truths.cuh"
 
@@ -81,11 +82,11 @@ template <class Head>
 struct Place {
   static constexpr bool gaussian = Head::step == 2;
   static constexpr int coords = 4 * Head::step;
-  const float* v;
+  Strided<const float> v;
   int cell;
   float column, line, anchor_w, anchor_h;
 
-  DEVICE Place(const float* values, int cell_, int box, const float* own_anchors,
+  DEVICE Place(Strided<const float> values, int cell_, int box, const float* own_anchors,
                const Rules& rules)
       : v(values), cell(cell_) {
     column = (float)(cell % rules.w), line = (float)(cell / rules.w);
@@ -168,8 +169,8 @@ DEVICE void box_change(const Place<GaussianYolo>& place, const Box& seen, const 
 
 // By a warp: let the classes of a box learn a truth's. d is what they learned before, p what is
 // predicted, anew whether all classes learn, or this one beside those before.
-DEVICE void learn_classes(float* d, const float* p, int classes, const Truth& truth, bool anew,
-                          const Rules& rules, bool weighted) {
+DEVICE void learn_classes(Strided<float> d, Strided<const float> p, int classes,
+                          const Truth& truth, bool anew, const Rules& rules, bool weighted) {
   float focus = 0, eps = rules.label_smooth_eps;
   if (rules.focal_loss) {
     float pt = p[truth.cls] + 1e-15f;
@@ -235,12 +236,12 @@ DEVICE Look look(const Place<Head>& place, int box, const Truth* truths, int fir
 // for classes and coordinates; what is learned is multiplied by a factor at the end. Returns objectness and coordinates squared and its figures.
 template <class Head>
 DEVICE void teach(const Place<Head>& place, int box, const Look& found, const Truth* truths,
-                  int first, int end, const Rules& rules, bool weighted, float by, float* d,
-                  float (&sums)[FIGURES]) {
+                  int first, int end, const Rules& rules, bool weighted, float by,
+                  Strided<float> d, float (&sums)[FIGURES]) {
   constexpr int at = Head::objectness;
   int lane = threadIdx.x % 32, classes = rules.entries - at - 1;
-  const float* p = place.v + at + 1;
-  float* d_classes = d + at + 1;
+  Strided<const float> p = place.v.from(at + 1);
+  Strided<float> d_classes = d.from(at + 1);
   Box seen = place.seen(rules);
   float learned[at] = {}, objectness = found.objectness, x = place.v[at];
   if (!finite(x)) x = 0;
@@ -302,23 +303,21 @@ DEVICE void teach(const Place<Head>& place, int box, const Look& found, const Tr
 
 template <class Head>
 __global__ void __launch_bounds__(THREADS, 4)
-    yolo_loss(const float* __restrict__ y, int y_pitch, const float* __restrict__ own_anchors,
+    yolo_loss(const float* __restrict__ y, Strides from, const float* __restrict__ own_anchors,
               const Truth* __restrict__ truths, const int* __restrict__ starts, Rules rules,
-              int weighted, const float* __restrict__ factor, float* gradient, int pitch, int pieces, float* partial,
-              unsigned* counter, float* figures, int wanted) {
+              int weighted, const float* __restrict__ factor, float* gradient, Strides to,
+              int pieces, float* partial, unsigned* counter, float* figures, int wanted) {
   __shared__ Look looks[THREADS];
   __shared__ float numbers[FIGURES][THREADS];
   int thread = threadIdx.x, picture = blockIdx.y, cells = rules.w * rules.h;
   int per_block = THREADS / rules.boxes, first_cell = blockIdx.x * per_block;
   int here = min(per_block, cells - first_cell), channels = rules.boxes * rules.entries;
-  int first_pixel = picture * cells + first_cell;
   int first = starts[picture], end = starts[picture + 1];
   float by = rules.delta_normalizer * factor_of(factor);
   auto place_of = [&](int i) {
-    const float* v = y + (first_pixel + i / rules.boxes) * y_pitch;
-    int box = i % rules.boxes;
-    return Place<Head>(v + box * rules.entries, first_cell + i / rules.boxes, box, own_anchors,
-                       rules);
+    int cell = first_cell + i / rules.boxes, box = i % rules.boxes;
+    const float* v = y + from.at(picture, cell, box * rules.entries);
+    return Place<Head>({v, from.channel}, cell, box, own_anchors, rules);
   };
   auto is_special = [&](const Look& found) {
     return found.given || found.lies ||
@@ -333,27 +332,35 @@ __global__ void __launch_bounds__(THREADS, 4)
     looks[thread] = found;
   }
   __syncthreads();
-  for (int i = thread; i < here * pieces; i += THREADS) {
-    int cell = i / pieces, start = i % pieces * PIECE<float>;
-    Piece<float> piece;
+  auto background = [&](int cell, int channel) {
+    int box = channel / rules.entries;
+    bool is_objectness = channel - box * rules.entries == Head::objectness;
+    bool inside = channel < channels && is_objectness;
+    return inside ? -looks[cell * rules.boxes + box].objectness * by : 0.f;
+  };
+  if (pieces) {  // of a map; planes have none
+    for (int i = thread; i < here * pieces; i += THREADS) {
+      int cell = i / pieces, start = i % pieces * PIECE<float>;
+      Piece<float> piece;
 #pragma unroll
-    for (int j = 0; j < PIECE<float>; j++) {
-      int channel = start + j, box = channel / rules.entries;
-      bool is_objectness = channel - box * rules.entries == Head::objectness;
-      piece.at[j] = channel < channels && is_objectness
-                        ? -looks[cell * rules.boxes + box].objectness * by
-                        : 0.f;
+      for (int j = 0; j < PIECE<float>; j++) piece.at[j] = background(cell, start + j);
+      piece.store(gradient + to.at(picture, first_cell + cell, start));
     }
-    piece.store(gradient + (first_pixel + cell) * pitch + start);
+  } else {
+    for (int i = thread; i < here * channels; i += THREADS) {
+      int cell = i % here, channel = i / here;
+      gradient[to.at(picture, first_cell + cell, channel)] = background(cell, channel);
+    }
   }
   __syncthreads();
   for (int i = thread / 32; i < here * rules.boxes; i += THREADS / 32) {
     if (!is_special(looks[i])) continue;
     Place<Head> place = place_of(i);
     int box = i % rules.boxes;
-    float* d = gradient + (first_pixel + i / rules.boxes) * pitch + box * rules.entries;
+    int at = to.at(picture, place.cell, box * rules.entries);
     float sums[FIGURES];
-    teach(place, box, looks[i], truths, first, end, rules, weighted, by, d, sums);
+    teach(place, box, looks[i], truths, first, end, rules, weighted, by,
+          {gradient + at, to.channel}, sums);
     if (thread % 32 == 0) {
 #pragma unroll
       for (int k = 0; k < FIGURES; k++) numbers[k][i] = sums[k];

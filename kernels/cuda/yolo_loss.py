@@ -7,6 +7,7 @@ import numpy as np
 
 from ..reference.positives import LARGEST, POINTS
 from .device import Counters, Device, Launch, Map, Scratch, struct
+from .order import Numbers, contents, strides
 
 __all__ = ["gaussian_yolo_loss", "yolo_loss"]
 
@@ -20,8 +21,8 @@ KINDS = {"mse": -1, "iou": 0, "giou": 1, "diou": 2, "ciou": 3}
 
 def yolo_loss(
     device: Device,
-    out: tuple[Map, Any],
-    y: Map,
+    out: tuple[Numbers, Any],
+    y: Numbers,
     truths: Any,
     anchors: Any,
     multipliers: Any = None,
@@ -32,11 +33,11 @@ def yolo_loss(
 ) -> list[Launch]:
     """Compute the gradient of the loss by what `yolo` was given, and figures.
 
-    out          the gradient, a Map of float32; and figures, float32: those of the reference, or
-                 six: how many truths were given, the sums of their IoU and of the overlap whose
-                 lack is the loss, the sums of the squared gradients of boxes, of objectness, of
-                 classes
-    y            a Map of float32, as `yolo` gives it
+    out          the gradient, a Map of float32, or planes (n, c, h, w) float32; and figures,
+                 float32: those of the reference, or six: how many truths were given, the sums of
+                 their IoU and of the overlap whose lack is the loss, the sums of the squared
+                 gradients of boxes, of objectness, of classes
+    y            a Map of float32, or planes, as `yolo` gives them
     truths       (room, 6) as in the reference, in the order of the pictures
     count        (1,) int32 of the device: how many rows of truths there are; None: all of them
     factor       (1,) float32 of the device, by which the gradient is multiplied too; None: by 1
@@ -53,8 +54,8 @@ def yolo_loss(
 
 def gaussian_yolo_loss(
     device: Device,
-    out: tuple[Map, Any],
-    y: Map,
+    out: tuple[Numbers, Any],
+    y: Numbers,
     truths: Any,
     anchors: Any,
     multipliers: Any = None,
@@ -72,8 +73,8 @@ def gaussian_yolo_loss(
 def _loss(
     head: str,
     device: Device,
-    out: tuple[Map, Any],
-    y: Map,
+    out: tuple[Numbers, Any],
+    y: Numbers,
     truths: Any,
     anchors: Any,
     multipliers: Any,
@@ -86,22 +87,23 @@ def _loss(
     gradient, figures = out
     if len(mask) > MOST_BOXES:
         raise ValueError(f"a head of {len(mask)} anchors: expected {MOST_BOXES} or fewer")
-    assert y.type == gradient.type == "float", (y.type, gradient.type)
     rules = _rules(y, len(mask), len(anchors), len(truths), **numbers)
     room = len(truths)
     places = Scratch(max(1, room) * TRUTH, np.int32)
-    starts = Scratch(y.n + 1, np.int32, places.end)
+    n, _, h, w = y.shape
+    starts = Scratch(n + 1, np.int32, places.end)
     own = anchors[device.upload(np.array(mask))].reshape(-1)
     given = device.upload(_slots(mask, len(anchors)))
     place = Launch(
         FILE, "place_truths", (-(-(room + 1) // THREADS),), (THREADS,),
         (truths, count, anchors, given, multipliers, rules, places, starts),
     )  # fmt: skip
-    grid = (-(-(y.h * y.w) // (THREADS // len(mask))), y.n)
+    grid = (-(-(h * w) // (THREADS // len(mask))), n)
     partial = Scratch(grid[0] * grid[1] * FIGURES, offset=starts.end)
-    args = (y.array, np.int32(y.pitch), own, places, starts, rules)
+    args = (contents(y), strides(y), own, places, starts, rules)
     weighted = np.int32(multipliers is not None)
-    outs = (gradient.array, np.int32(gradient.pitch), np.int32(gradient.pieces))
+    pieces = gradient.pieces if isinstance(gradient, Map) else 0
+    outs = (contents(gradient), strides(gradient), np.int32(pieces))
     sums = (partial, Counters(1), figures, np.int32(len(figures)))
     learn = Launch(
         FILE, f"yolo_loss<{head}>", grid, (THREADS,), (*args, weighted, factor, *outs, *sums)
@@ -118,7 +120,7 @@ def _slots(mask: Sequence[int], anchors: int) -> np.ndarray:
 
 
 def _rules(
-    y: Map,
+    y: Numbers,
     boxes: int,
     anchors: int,
     room: int,
@@ -143,13 +145,14 @@ def _rules(
     delta_normalizer: float = 1.0,
 ) -> np.ndarray:
     """Return the struct Rules; the keys are those of `kernels.reference.positives.Task`."""
+    n, c, h, w = y.shape
     return struct(
-        w=y.w,
-        h=y.h,
-        pictures=y.n,
+        w=w,
+        h=h,
+        pictures=n,
         boxes=boxes,
         anchors=anchors,
-        entries=y.c // boxes,
+        entries=c // boxes,
         room=room,
         width=float(width),
         height=float(height),

@@ -121,6 +121,22 @@ def test_what_is_no_number_teaches_what_the_reference_says(rng):
     np.testing.assert_allclose(gradient, want.gradient, rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(6, 10), (1, 1)])
+@pytest.mark.parametrize("section", ["yolo", "Gaussian_yolo"])
+def test_takes_and_gives_planes(section, size, rng):
+    made, entries = (Yolo, 7) if section == "yolo" else (GaussianYolo, 11)
+    layer = made(classes=2, num=5, mask=(1, 2, 4), anchors=ANCHORS, iou_thresh=0.2)
+    output = rng.uniform(0.03, 0.9, (3, 3 * entries, *size)).astype(np.float32)
+    truths = crowded(rng, 3, 2, 5)
+    want, figures = learn(layer, output, truths)
+    op, names = KEYS[section]
+    rows, anchors, _ = arrays(layer, truths)
+    out, on = (np.full_like(output, np.nan), np.zeros(6, np.float32)), device()
+    on.run(op(on, out, output, rows, anchors, **numbers(layer, Moment(IMAGE), *names)))
+    np.testing.assert_array_equal(out[0], want)
+    np.testing.assert_array_equal(out[1], figures)
+
+
 def test_two_runs_give_the_same_bytes(rng):
     layer = GaussianYolo(classes=2, num=5, mask=(1, 2, 4), anchors=ANCHORS, iou_thresh=0.2)
     output = rng.uniform(0.03, 0.9, (2, 33, 6, 10)).astype(np.float32)
