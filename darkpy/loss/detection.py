@@ -30,18 +30,27 @@ def detection(
 
     Raises NetworkError unless a box has four coordinates.
     """
-    if layer.coords != 4:
-        raise NetworkError(f"[detection] has coords={layer.coords}; a box to train has 4")
-    objects = _objects(layer, rows(truths, layer.max))
-    chosen = None
-    if layer.random and moment.seen < WARM_UP:
-        draw = generator(moment.seed, "detection", moment.seen)
-        chosen = draw.integers(0, layer.num, len(objects))
+    require_boxes(layer)
+    objects = first_of_cells(layer, rows(truths, layer.max))
+    chosen = draw_boxes(layer, moment, len(objects))
     numbers = {name: getattr(layer, name) for name in RULES}
     return HeadLoss.of_squares(*ops.detection_loss(output, objects, chosen, **numbers))
 
 
-def _objects(layer: Detection, found: NDArray[np.float32]) -> NDArray[np.float32]:
+def require_boxes(layer: Detection) -> None:
+    """Raise NetworkError unless a box has four coordinates."""
+    if layer.coords != 4:
+        raise NetworkError(f"[detection] has coords={layer.coords}; a box to train has 4")
+
+
+def draw_boxes(layer: Detection, moment: Moment, count: int) -> NDArray[np.int64] | None:
+    """Return which box is to learn each of ``count`` objects, if chance is to say so."""
+    if not layer.random or moment.seen >= WARM_UP:
+        return None
+    return generator(moment.seed, "detection", moment.seen).integers(0, layer.num, count)
+
+
+def first_of_cells(layer: Detection, found: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the first of ``found`` (k, 6) in each cell (darknet's data.c:fill_truth_region)."""
     found = found[is_placed(found) & (found[:, 4:] >= LEAST).all(1)]
     found[(found[:, 1] < 0) | (found[:, 1] >= layer.classes), 1] = -1  # a box without a class

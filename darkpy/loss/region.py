@@ -31,16 +31,16 @@ def region(ops: Any, layer: Region, output: Array, truths: Truths, moment: Momen
     tree = layer.hierarchy
     gradient, figures = ops.region_loss(
         output,
-        _known(layer, rows(truths, layer.max)),
+        known(layer, rows(truths, layer.max)),
         np.array(layer.priors, np.float32),
-        None if tree is None else _family(tree),
+        None if tree is None else family(tree),
         warm_up=moment.seen < WARM_UP,
         **{name: getattr(layer, name) for name in RULES},
     )
     return HeadLoss.of_squares(gradient, figures)
 
 
-def _known(layer: Region, found: NDArray[np.float32]) -> NDArray[np.float32]:
+def known(layer: Region, found: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return those of ``found`` (k, 6) that count, with the classes of the network."""
     is_named = (found[:, 2:4] > NO_PLACE).all(1) & (layer.tree is not None)
     own = np.arange(layer.classes) if layer.map is None else np.array(layer.map)
@@ -48,11 +48,11 @@ def _known(layer: Region, found: NDArray[np.float32]) -> NDArray[np.float32]:
     is_class = (found[:, 1] >= 0) & (found[:, 1] < classes)
     mapped = is_class & ~is_named
     found[mapped, 1] = own[found[mapped, 1].astype(int)]
-    known: NDArray[np.float32] = found[is_class & (is_named | is_placed(found))]
-    return known
+    left: NDArray[np.float32] = found[is_class & (is_named | is_placed(found))]
+    return left
 
 
-def _family(tree: Tree) -> NDArray[np.intp]:
+def family(tree: Tree) -> NDArray[np.intp]:
     """Return (3, classes): the parent of each class, its first sibling, the number of siblings."""
     groups = np.array(tree.groups)
     return np.stack([tree.parents, *np.repeat(groups, groups[:, 1], 0).T])

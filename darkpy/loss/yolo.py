@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ RULES = (
     *("iou_normalizer", "obj_normalizer", "cls_normalizer", "max_delta"),
     *("label_smooth_eps", "objectness_smooth"),
 )
+KEYS = (*RULES, "focal_loss", "new_coords")
 
 
 @loss("yolo")
@@ -26,12 +28,19 @@ def yolo(ops: Any, layer: Yolo, output: Array, truths: Truths, moment: Moment) -
     The cost is the sum of the squared deltas; but where ``show_details`` is set and ``iou_loss`` is
     not "mse" the box's part of it is the mean lack of IoU, of GIoU for "giou", as darknet has it.
     """
-    keys = numbers(layer, moment, *RULES, "focal_loss", "new_coords")
+    keys = numbers(layer, moment, *KEYS)
     gradient, figures = ops.yolo_loss(output, *arrays(layer, truths), **keys)
     moment.rejection.apply(gradient, 5 + layer.classes, moment.options, moment.iteration)
-    count, iou, overlap = figures.tolist()
-    box, objectness, classes = settle(gradient, layer, 4)
-    if layer.show_details and layer.iou_loss != "mse":
+    return told(layer, gradient, figures.tolist(), settle(gradient, layer, 4))
+
+
+def told(
+    layer: AnchorHead, gradient: Array, figures: Sequence[float], parts: tuple[float, float, float]
+) -> HeadLoss:
+    """Return the loss of figures, as `yolo_loss` gives them, and of what `settle` gives."""
+    count, iou, overlap = figures
+    box, objectness, classes = parts
+    if isinstance(layer, Yolo) and layer.show_details and layer.iou_loss != "mse":
         box = layer.iou_normalizer * (count - overlap) / max(1, count)
         objectness, classes = layer.obj_normalizer * objectness, layer.obj_normalizer * classes
     return HeadLoss.of(gradient, (box, objectness, classes), count, iou)

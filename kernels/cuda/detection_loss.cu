@@ -75,7 +75,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
       return box;
     };
     Box scaled = {aim.x * scale, aim.y * scale, aim.w, aim.h};
-    int own = chosen ? chosen[t] : fittest(box_of, scaled, rules);
+    int own = chosen && chosen[t] >= 0 ? chosen[t] : fittest(box_of, scaled, rules);
     float share = iou(box_of(own), scaled);
     if (rules.sqrt) aim.w = sqrtf(aim.w), aim.h = sqrtf(aim.h);
     if (lane == 0) {

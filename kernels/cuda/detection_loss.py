@@ -38,7 +38,7 @@ def detection_loss(
     out      the gradient, in the form of y; and (5,) float32
     y        an array (n, ...) float32, or a Map of float32
     objects  (room, 6) as in the reference
-    chosen   (room,) int32, or None
+    chosen   (room,) int32, or None; -1 stands for the one that overlaps the object most
     count    (1,) int32 of the device: how many rows of objects there are; None: all of them
     factor   (1,) float32 of the device, by which the gradient is multiplied; None: by 1
     """
