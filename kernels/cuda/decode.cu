@@ -154,9 +154,10 @@ struct RootDetectionBoxes : RegionBoxes {  // with the square roots of their siz
   }
 };
 
-// Where the entries of a box lie: side by side in a map; side by side in the order that a [region]
-// gives; or in three parts, classes of a cell, confidences and boxes, as a [detection] has them.
-enum Layout { IN_MAP, BY_BOX, BY_PART };
+// Where the entries of a box lie: in channels of a map, or in planes; side by side in the order that
+// a [region] gives; or in three parts, classes of a cell, confidences and boxes, as a [detection]
+// has them.
+enum Layout { BY_CHANNEL, BY_BOX, BY_PART };
 
 DEVICE int number_of(int box, int entry, Layout layout, const Head& head) {
   if (layout == BY_BOX) return box * head.entries + entry;
@@ -183,11 +184,11 @@ DEVICE bool finite(const Box& box) {
   return zero == 0;
 }
 
-// Grid: segments of the head, pictures. `pitch` is that of a map; `order` is for the others. The
+// Grid: segments of the head, pictures. `channels` is for BY_CHANNEL, `order` for the others. The
 // numbers are activated as they are read.
 template <class Kind, Layout layout, class Activation>
 __global__ void __launch_bounds__(SEGMENT, 4)
-    find_boxes(const float* __restrict__ y, Order order, int pitch,
+    find_boxes(const float* __restrict__ y, Strides channels, Order order,
                const float* __restrict__ anchors, const int* __restrict__ parents, Head head,
                const Frame* __restrict__ frames, int* __restrict__ counts,
                Found* __restrict__ found, float* __restrict__ probs) {
@@ -196,10 +197,11 @@ __global__ void __launch_bounds__(SEGMENT, 4)
   int picture = blockIdx.y, cells = head.w * head.h, i = blockIdx.x * SEGMENT + threadIdx.x;
   int segment = picture * head.segments + head.first + blockIdx.x;
   auto values = [&](int box) {
-    int pixel = picture * cells + box / head.boxes;
-    const float* v = y + pixel * pitch + box % head.boxes * head.entries;
+    int first = box % head.boxes * head.entries;
+    Strided<const float> v = {y + channels.at(picture, box / head.boxes, first),
+                              channels.channel};
     return [=](int entry) {
-      float one = layout == IN_MAP
+      float one = layout == BY_CHANNEL
                       ? v[entry]
                       : y[order.at(picture, number_of(box, entry, layout, head))];
       return Activation::value(one, entry, head.scale);

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..reference.positives import POINTS
-from .device import LIMIT, Counters, Device, Launch, Map, Scratch, TooLarge, struct
+from .device import LIMIT, Counters, Device, Launch, Scratch, TooLarge, struct
 from .nms import THREADS, suppression
-from .order import Numbers, contents, order
+from .order import Numbers, contents, order, strides
 
 __all__ = ["decode"]
 
@@ -24,8 +24,8 @@ class Head:
     """A detection head and what it puts out.
 
     kind        "yolo", "Gaussian_yolo", "region" or "detection"
-    y           a Map of float32 as the op of that name gives it; of a [region] also its array; of a
-                [detection] an array (n, ...) float32 or a Map
+    y           a Map of float32 or an array (n, c, h, w) float32, as the op of that name gives it;
+                of a [detection] an array (n, ...) or a Map
     classes     of a box
     anchors     (a, 2) float32 of the device: w, h in pixels of the input, of a [region] in cells
     is_raw      y is what that op would be given: it need not run then. Of the [yolo]s only
@@ -74,7 +74,7 @@ class Head:
             return f"Region{'Tree' if self.parents is not None else ''}Boxes, BY_BOX, Given"
         head = {"Gaussian_yolo": "GaussianYolo", "yolo": "Yolo"}[self.kind]
         head = "NewYolo" if self.new_coords else head
-        return f"{head}Boxes, IN_MAP, {head if self.is_raw else 'Given'}"
+        return f"{head}Boxes, BY_CHANNEL, {head if self.is_raw else 'Given'}"
 
 
 def decode(
@@ -156,5 +156,6 @@ def _arguments(
         scale=float(head.scale_x_y),
         classfix=int(head.classfix),
     )
-    pitch = np.int32(head.y.pitch if isinstance(head.y, Map) else 0)
-    return contents(head.y), order(head.y), pitch, head.anchors, head.parents, numbers
+    planes = head.y if len(head.y.shape) == 4 else head.y.reshape(*head.y.shape, 1, 1)
+    places = strides(planes), order(head.y)
+    return contents(head.y), *places, head.anchors, head.parents, numbers

@@ -46,7 +46,7 @@ def outputs(layer, rng, n, h, w):
     return y.reshape(n, -1, h, w)
 
 
-def head(on, layer, y):
+def head(on, layer, y, as_map=True):
     """A head of the device, with its output."""
     names = ("new_coords", "yolo_point", "classfix", "side", "num", "sqrt")
     keys = {key: getattr(layer, key) for key in names if hasattr(layer, key)}
@@ -54,7 +54,8 @@ def head(on, layer, y):
         keys["parents"] = np.array(layer.hierarchy.parents, np.int32)
     if layer.section != "detection":
         keys["anchors"] = np.array(layer.priors, np.float32)
-    held = to_map(on, y, "float") if "olo" in layer.section else y
+    is_map = as_map and y.ndim == 4 and layer.section != "region"
+    held = to_map(on, y, "float") if is_map else y
     return Head(kind=layer.section, y=held, classes=layer.classes, **keys)
 
 
@@ -67,12 +68,14 @@ def rows_of(found):
     return rows[np.lexsort(rows.round(4).T)]
 
 
-def check(layers, ys, on, *, thresh=0.3, nms=0.45, kind="default", frames=(), results=None):
+def check(
+    layers, ys, on, *, thresh=0.3, nms=0.45, kind="default", frames=(), results=None, as_map=True
+):
     """Compare what is found in the outputs ys of some heads, for each picture."""
     n = len(ys[0])
     if results is None:
         results = np.full((n, 1 + MOST, 8), np.nan, np.float32)
-    heads = [head(on, layer, y) for layer, y in zip(layers, ys, strict=True)]
+    heads = [head(on, layer, y, as_map) for layer, y in zip(layers, ys, strict=True)]
     held = np.array([frame(WIDTH, HEIGHT, *one) for one in frames]) if frames else None
     numbers = {"thresh": thresh, "nms": nms, "kind": kind, "beta": 0.8}
     on.run(cuda.decode(on, results, heads, width=WIDTH, height=HEIGHT, frames=held, **numbers))
@@ -122,11 +125,12 @@ def test_two_heads_give_their_boxes_together(kind, rng):
     ],
     ids=["new", "gaussian", "region", "classfix", "tree", "detection", "roots"],
 )
-def test_every_kind_of_head(layer, rng):
+@pytest.mark.parametrize("as_map", [True, False])
+def test_every_kind_of_head(layer, as_map, rng):
     ys = [outputs(layer, rng, 2, 10, 10 if layer.section == "detection" else 14)]
     if layer.section == "region" and layer.tree:
         ys[0] = ys[0] ** np.float32(0.25)
-    results = check([layer], ys, device(), thresh=0.2)
+    results = check([layer], ys, device(), thresh=0.2, as_map=as_map)
     assert (results[:, 0, 0] > 5).all()
 
 

@@ -136,9 +136,9 @@ INSTANCES = {
     ),
     "crop.cu": plain("crop<half>", "crop<float>", "crop_grad<half>", "crop_grad<float>"),
     "decode.cu": plain(
-        "find_boxes<YoloBoxes, IN_MAP, Yolo>",
-        "find_boxes<NewYoloBoxes, IN_MAP, Given>",
-        "find_boxes<GaussianYoloBoxes, IN_MAP, GaussianYolo>",
+        "find_boxes<YoloBoxes, BY_CHANNEL, Yolo>",
+        "find_boxes<NewYoloBoxes, BY_CHANNEL, Given>",
+        "find_boxes<GaussianYoloBoxes, BY_CHANNEL, GaussianYolo>",
         "find_boxes<RegionBoxes, BY_BOX, Given>",
         "find_boxes<RegionTreeBoxes, BY_BOX, Given>",
         "find_boxes<DetectionBoxes, BY_PART, Given>",
