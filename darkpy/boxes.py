@@ -60,6 +60,19 @@ def letter_size(image_w: int, image_h: int, net_w: int, net_h: int) -> tuple[int
     return max(1, image_w * net_h // image_h), net_h
 
 
+def placed(
+    image_w: int, image_h: int, net_w: int, net_h: int, letter_box: bool
+) -> tuple[int, int, int, int]:
+    """Return left, top, width and height, in pixels, of a picture in a network's input.
+
+    letter_box  it keeps its proportions, in the middle; otherwise it fills the input
+    """
+    if not letter_box:
+        return 0, 0, net_w, net_h
+    wide, high = letter_size(image_w, image_h, net_w, net_h)
+    return (net_w - wide) // 2, (net_h - high) // 2, wide, high
+
+
 def correct(
     boxes: NDArray[np.float32],
     net_w: int,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boxes import letter_size
+from ..boxes import placed
 from ..cfg import reason
 from ..errors import ImageError
 from .header import ends_early, is_jpeg_2000, too_much
@@ -145,13 +145,10 @@ def prepare(
     channels, height, width = shape
     image = checked(image)
     planes = np.empty(shape, np.float32) if out is None else out
-    part = planes
-    if letter_box:
-        wide, high = letter_size(image.shape[1], image.shape[0], width, height)
-        top, left = (height - high) // 2, (width - wide) // 2
-        part = planes[:, top : top + high, left : left + wide]
-        if part.shape != planes.shape:
-            planes[...] = FILL
+    left, top, wide, high = placed(image.shape[1], image.shape[0], width, height, letter_box)
+    part = planes[:, top : top + high, left : left + wide]
+    if part.shape != planes.shape:
+        planes[...] = FILL
     convert = partial(recoloured, channels=channels) if image.shape[2] != channels else None
     ops.resize_picture(image, h=part.shape[1], w=part.shape[2], out=part, convert=convert)
     return planes

@@ -1,0 +1,113 @@
+"""What is before and behind a network on a device: pictures of bytes, and the boxes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...boxes import frame, placed
+from ...decode import Candidates
+from ...kernels import launchers
+from ...kernels.cuda.decode import Head
+from ...layers.base import Shape
+from ...network import Node
+
+MOST = 512  # boxes of a picture, each of one class, that are brought to the host: 16 kB
+KEYS = ("new_coords", "scale_x_y", "yolo_point", "classfix", "side", "num", "sqrt")
+
+
+def picture(device: Any, y: Any, image: NDArray[np.uint8], letter_box: bool) -> list[Any]:
+    """Return what makes a network's input of a picture: `darkpy.data.image.prepare`.
+
+    y      a Map of one picture, or planes (c, h, w) float32 of the device
+    image  (h, w, 3) uint8 blue-green-red, or (h, w, 1) grey, of the host
+    """
+    net_h, net_w = y.shape[-2:]
+    left, top, w, h = placed(image.shape[1], image.shape[0], net_w, net_h, letter_box)
+    held = device.upload(np.ascontiguousarray(image))
+    launches: list[Any] = launchers().resize_picture(device, y, held, h=h, w=w, top=top, left=left)
+    return launches
+
+
+class DeviceBoxes:
+    """The boxes that the outputs of detection heads mean: `Detector.decode`, on a device.
+
+    device    a `kernels.cuda.device.Device`
+    nodes     the heads
+    image     shape of the network's input
+    outputs   of each head by index, of some pictures: Maps of float32 or arrays (n, c, h, w), as
+              the device's ops give them
+    is_raw    outputs are what the ops of [yolo] and [Gaussian_yolo] would be given
+    thresh, nms, kind, beta   as in `Detector.decode`
+    most      boxes, each of one class, that are brought to the host of each picture
+
+    For some pictures: `prepare`, run ``launches``, which can be captured, and `read`.
+    """
+
+    def __init__(
+        self,
+        device: Any,
+        nodes: Sequence[Node],
+        image: Shape,
+        outputs: Mapping[int, Any],
+        *,
+        is_raw: bool = False,
+        thresh: float,
+        nms: float = 0.45,
+        kind: str = "default",
+        beta: float = 0.6,
+        most: int = MOST,
+    ) -> None:
+        self.device = device
+        self.image = image
+        heads = [_head(device, node, outputs[node.index], is_raw) for node in nodes]
+        self.classes = heads[0].classes
+        batch = heads[0].y.shape[0]
+        self._frames = device.zeros(batch * 6, np.float64).reshape(batch, 3, 2)
+        self._rows = device.zeros(batch * (1 + most) * 8, np.float32).reshape(batch, -1, 8)
+        self.launches = launchers().decode(
+            device,
+            self._rows,
+            heads,
+            width=image.w,
+            height=image.h,
+            thresh=thresh,
+            nms=nms,
+            kind=kind,
+            beta=beta,
+            frames=self._frames,
+        )
+
+    def prepare(
+        self, sizes: Sequence[tuple[int, int]], letter_box: bool, relative: bool = True
+    ) -> None:
+        """Say how large the pictures are: (width, height) of each."""
+        frames = [frame(self.image.w, self.image.h, *size, letter_box, relative) for size in sizes]
+        self.device.write(self._frames, np.stack(frames))
+
+    def read(self) -> list[Candidates | None]:
+        """Return the boxes of each picture after suppression; it waits for the device.
+
+        They are in the order of heads, cells and anchors. None stands for more boxes than ``most``,
+        which the host finds in the outputs.
+        """
+        found = self.device.download(self._rows)
+        counts = found[:, 0, 0].astype(int)
+        return [
+            None if count >= len(rows) else Candidates.of_rows(rows[1 : 1 + count], self.classes)
+            for rows, count in zip(found, counts, strict=True)
+        ]
+
+
+def _head(device: Any, node: Node, y: Any, is_raw: bool) -> Head:
+    layer: Any = node.layer
+    keys = {key: getattr(layer, key) for key in KEYS if hasattr(layer, key)}
+    if layer.section == "region" and layer.hierarchy is not None:
+        keys["parents"] = device.upload(np.array(layer.hierarchy.parents, np.int32))
+    if layer.section != "detection":
+        keys["anchors"] = device.upload(np.array(layer.priors, np.float32))
+    activates = layer.section in ("yolo", "Gaussian_yolo")
+    return Head(kind=layer.section, y=y, classes=layer.classes, is_raw=is_raw and activates, **keys)
