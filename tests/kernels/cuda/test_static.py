@@ -160,6 +160,17 @@ INSTANCES = {
         ),
     ),
     "detection_loss.cu": plain("detection_loss", threads=128),
+    "dropout.cu": (
+        *plain(
+            "dropout_mask<half>",
+            "dropout_mask<float>",
+            "drop_squares<half>",
+            "drop_squares<float>",
+            "rescale<half>",
+            "rescale<float>",
+        ),
+        *plain("next_step", threads=1),
+    ),
     "grouped.cu": (
         *plain("pack_bands<half, false>", "pack_bands<float, true>"),
         *plain("grouped_weight_grad<half>", "sum_bands<half>"),
@@ -230,6 +241,14 @@ INSTANCES = {
     "resize_picture.cu": plain(
         "resize_picture<half, 3, 3>", "resize_picture<float, 1, 3>", "resize_planes<3, 3>"
     ),
+    "shares.cu": plain(
+        "shares<half, parts::normalize_channels_softmax_maxval>",
+        "shares<float, parts::normalize_channels>",
+        "shares_grad<half, parts::normalize_channels_softmax_maxval>",
+        "shares_grad<float, parts::normalize_channels>",
+        "planar_shares<parts::normalize_channels>",
+        "planar_shares_grad<parts::normalize_channels>",
+    ),
     "shortcut.cu": plain(
         "shortcut<half, activation::linear, 2>",
         "add_weighted<half>",
@@ -239,6 +258,10 @@ INSTANCES = {
         "spread_weighted<half>",
     ),
     "simple.cu": plain("signs<half>", "signs<float>", "fill_zeros<half>", "fill_zeros<float>"),
+    "softmax.cu": (
+        *plain("softmax<half>", "softmax<float>", "softmax_grad<half>", "softmax_grad<float>"),
+        *plain("softmax_runs<float>", "softmax_runs_grad<float>", threads=32),
+    ),
     "spp.cu": plain("spp<half, 1>", "spp<float, 3>"),
     "upsample.cu": wide("upsample<half>", "upsample<float>", "upsample_grad<__nv_bfloat16>"),
     "weight_grad.cu": (
