@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
-from importlib import import_module
+from importlib import import_module, metadata
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +43,7 @@ def report(version: str, progress: Progress | None = None) -> list[Finding]:
         found += _guarded("processor", _processor)
         found += _guarded("kernels run", lambda: _kernels(progress))
         found += _guarded("cache folder", _cache)  # with what was just built
+        found += _guarded("MPI", _mpi, fault=False)
     return found + _guarded("CUDA", lambda: cuda.findings(), fault=False)
 
 
@@ -96,6 +97,22 @@ def _processor() -> list[Finding]:
         Finding("bf16", halves[bf16.available()]),
         Finding("threads", f"{team.most()} of {os.cpu_count()} processors"),
     ]
+
+
+def _mpi() -> list[Finding]:
+    """Look for what several processes that train together need; no library of MPI is loaded."""
+    from .train.ranks import INSTALL, launcher
+
+    start = launcher()
+    try:
+        value = f"mpi4py {metadata.version('mpi4py')}"
+    except metadata.PackageNotFoundError:
+        value = ""
+    if value and start:
+        return [Finding("MPI", f"{value}, {start}")]
+    absent = "mpiexec" if value else "mpi4py"
+    missing = f"several processes cannot train together, for there is no {absent}: {INSTALL}"
+    return [Finding("MPI", value or "none", missing)]
 
 
 def _cache() -> list[Finding]:

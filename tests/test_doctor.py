@@ -12,7 +12,7 @@ from darkpy.kernels.cpu.engine import store
 WHATS = (
     *("darkpy", "system", "Python", "numpy", "llvmlite", "Numba", "OpenCV"),
     *("processor", "vector code", "bf16", "threads"),
-    *("kernels run", "cache folder", "kernels kept", "NVIDIA driver"),
+    *("kernels run", "cache folder", "kernels kept", "MPI", "NVIDIA driver"),
 )
 
 
@@ -31,6 +31,29 @@ def test_a_machine_that_works():
     assert str(store.folder()) in found["cache folder"].value
     count, size = found["kernels kept"].value.split(", ")
     assert int(count) > 0 and float(size.removesuffix(" kB")) > 0
+
+
+@pytest.mark.parametrize(
+    ("version", "start", "value", "missing"),
+    [
+        ("4.1", "/x/mpiexec", "mpi4py 4.1, /x/mpiexec", ""),
+        ("4.1", None, "mpi4py 4.1", "there is no mpiexec: pip install mpi4py mpich"),
+        (None, "/x/mpiexec", "none", "there is no mpi4py: pip install mpi4py mpich"),
+    ],
+)
+def test_mpi(version, start, value, missing, monkeypatch):
+    from darkpy.train import ranks
+
+    def told(name):
+        if version is None:
+            raise doctor.metadata.PackageNotFoundError
+        return version
+
+    monkeypatch.setattr(doctor.metadata, "version", told)
+    monkeypatch.setattr(ranks, "launcher", lambda: start)
+    (found,) = doctor._mpi()
+    assert (found.value, found.fault) == (value, False)
+    assert found.missing.endswith(missing) and bool(found.missing) == bool(missing)
 
 
 @pytest.mark.parametrize("name", doctor.LIBRARIES)

@@ -22,7 +22,8 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # rank 0 heeds them, and 
 def follow(request: Request, ranks: Ranks) -> None:
     """Read what rank 0 has read, and take each step with it, until it says that there are no more.
 
-    Nothing is printed or logged: what is wrong, rank 0 says. What nobody foresaw ends all.
+    What is wrong, rank 0 says, but for pictures that this rank alone finds cannot be read: those
+    are warnings here, and in no list. What nobody foresaw ends all.
     """
     try:
         _follow(request, ranks)
@@ -32,18 +33,21 @@ def follow(request: Request, ranks: Ranks) -> None:
 
 
 def _follow(request: Request, ranks: Ranks) -> None:
-    logging.getLogger("darkpy").setLevel(logging.CRITICAL)
     for name in SIGNALS:
         with suppress(AttributeError, ValueError):  # not known here, or not in the main thread
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     order = ranks.tell()
     if not isinstance(order, Muster):
         return
+    log = logging.getLogger("darkpy")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # rank 0 reads the same, and warns of it
     try:
         follower = Follower(request, ranks, order)
         missing = ""
     except (DarkpyError, MemoryError, OSError) as error:
         missing = f"rank {ranks.rank}: {str(error) or 'not enough memory'}"
+    log.setLevel(level)
     if any(ranks.gather(missing)):
         ranks.tell()  # the end
         return

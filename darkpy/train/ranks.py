@@ -217,13 +217,18 @@ def connect() -> Ranks:
     return ranks
 
 
+def launcher() -> str | None:
+    """Return where mpiexec is: beside this Python, or on the path."""
+    beside = str(Path(sys.executable).parent)
+    return shutil.which("mpiexec", path=beside) or shutil.which("mpiexec")
+
+
 def command(count: int, words: Sequence[str]) -> list[str]:
     """Return the command that runs a command line of darkpy as so many ranks.
 
-    Raises TrainingError if there is no mpiexec, beside this Python or on the path.
+    Raises TrainingError if there is no mpiexec.
     """
-    beside = Path(sys.executable).parent
-    found = shutil.which("mpiexec", path=str(beside)) or shutil.which("mpiexec")
+    found = launcher()
     if found is None:
         raise TrainingError(f"there is no mpiexec to start {count} processes with: {INSTALL}")
     return [found, "-n", str(count), sys.executable, "-m", "darkpy", *words]
