@@ -40,8 +40,13 @@ SLOW_LOADING = 0.1  # seconds a step may wait for its pictures, as in darknet
 
 
 def _gpus(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
-    """Return the devices that darknet's numbers of GPUs stand for; DeviceError if one is none."""
-    numbers = [one.strip() for one in (value or "").split(",")]
+    """Return the devices that darknet's numbers of GPUs stand for; none if nothing was asked for.
+
+    Raises DeviceError for one that does not compute here.
+    """
+    if value is None:
+        return ()
+    numbers = [one.strip() for one in value.split(",")]
     asked = [one for one in numbers if one not in ("", "-1")]
     if not all(re.fullmatch("[0-9]{1,4}", one) for one in asked):
         raise DeviceError(f"{option.opts[0]} {value}: expected numbers of GPUs such as 0,1, or -1")
@@ -52,17 +57,7 @@ def _gpus(ctx: click.Context, option: click.Parameter, value: str | None) -> tup
     for one in asked:
         if missing := refusal(f"cuda:{one}"):
             raise DeviceError(f"{option.opts[0]} {value}: {missing}")
-    return tuple(f"cuda:{one}" for one in asked)
-
-
-def _precision(ctx: click.Context, option: click.Parameter, value: str | None) -> str:
-    """Return the precision of a training; DeviceError for one that its device has not."""
-    gpus = ctx.params.get("gpus") or ctx.params.get("i")
-    if value not in (None, "fp32") and not gpus:
-        raise DeviceError(
-            f"--precision {value}: the processor trains in fp32 alone; -gpus 0 trains on a GPU"
-        )
-    return value or "fp32"
+    return tuple(f"cuda:{one}" for one in asked) or ("cpu",)
 
 
 @click.command(cls=Command)
@@ -80,14 +75,13 @@ def _precision(ctx: click.Context, option: click.Parameter, value: str | None) -
 @flag("-show_imgs", is_flag=True, help="Save augmented pictures in the run's folder.")
 @flag("-mjpeg_port", type=click.IntRange(-1, 65535), help="Serve chart and samples on this port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Whom that page answers.")
-@flag("-gpus", callback=_gpus, help="GPUs such as 0,1, which share each batch.", is_eager=True)
-@flag("-i", type=str, callback=_gpus, help="One GPU, or -1 for the processor.", is_eager=True)
+@flag("-gpus", callback=_gpus, help="GPUs such as 0,1, which share each batch.")
+@flag("-i", type=str, callback=_gpus, help="One GPU, or -1 for the processor.")
 @click.option(
     "--precision",
     type=click.Choice(("fp32", "tf32", "fp16", "bf16")),
-    callback=_precision,
-    show_default="fp32",
-    help="Of products and maps; parameters are float32 always. On a GPU alone.",
+    help="Of products and maps; parameters are float32 always. Default: tf32 on a GPU; on the "
+    "processor there is fp32 alone.",
 )
 @flag("-benchmark_layers", is_flag=True, expose_value=False, help="Ignored.")
 @dont_show

@@ -68,7 +68,9 @@ def begin(
     valid = _valid(request, data, network.classes)
     _require_memory(network, ranks)
     weights = None if request.resume else request.weights
-    trainer = Trainer(network, weights, request.device, seed=request.seed or 0, ranks=ranks)
+    trainer = Trainer(
+        network, weights, request.device, request.seed or 0, ranks, precision=request.precision
+    )
     parts(trainer.batch, network.options.subdivisions, ranks.size)  # there are enough pictures
     record = Record(folder, trainer.head_names, names, base)
     digest = training.digest()

@@ -71,7 +71,9 @@ class Follower:
         if self.training.digest() != muster.digest:
             raise TrainingError(f"{request.data}: has other pictures or labels here than at rank 0")
         self.augmentation = Augmentation.of(network)
-        self.trainer = Trainer(network, device=request.device, ranks=ranks)
+        self.trainer = Trainer(
+            network, device=request.device, ranks=ranks, precision=request.precision
+        )
         self._loader: Loader | None = None
 
     def obey(self, order: Order) -> None:

@@ -160,20 +160,26 @@ class NcclSums:
     """
 
     def __init__(self, ranks: Ranks, cupy: Any) -> None:
+        self._ranks = ranks
         self._cuda = cupy.cuda
-        nccl = cupy.cuda.nccl
-        self._kinds = nccl.NCCL_FLOAT32, nccl.NCCL_SUM
-        name = ranks.tell(nccl.get_unique_id() if ranks.rank == 0 else None)
-        self._all = nccl.NcclCommunicator(ranks.size, name, ranks.rank)
+        self._all: Any = None
         self._side = cupy.cuda.Stream(non_blocking=True)
+
+    def _meet(self) -> Any:
+        """Return what all ranks call NCCL by, who find each other at the first call."""
+        ranks, nccl = self._ranks, self._cuda.nccl
+        name = ranks.tell(nccl.get_unique_id() if ranks.rank == 0 else None)
+        return nccl.NcclCommunicator(ranks.size, name, ranks.rank)
 
     def sum(self, array: Any) -> Wait:
         """Begin to make a float32 array the sum of all ranks'."""
+        self._all = self._all or self._meet()
+        kinds = self._cuda.nccl.NCCL_FLOAT32, self._cuda.nccl.NCCL_SUM
         before, after = (self._cuda.Event(disable_timing=True) for _ in range(2))
         before.record(self._cuda.get_current_stream())
         self._side.wait_event(before)
         place = array.data.ptr
-        self._all.allReduce(place, place, array.size, *self._kinds, self._side.ptr)
+        self._all.allReduce(place, place, array.size, *kinds, self._side.ptr)
         after.record(self._side)
         return lambda: self._cuda.get_current_stream().wait_event(after)
 
@@ -242,8 +248,14 @@ def become(count: int, words: Sequence[str]) -> None:
 
 
 def chosen(devices: Sequence[str], ranks: Ranks) -> str:
-    """Return which of a machine's devices this rank computes on; none are the processor."""
+    """Return which of a machine's devices this rank computes on.
+
+    Where none are named a process by itself takes the first GPU, if there is one, and ranks the
+    processor.
+    """
     if not devices:
+        return "auto" if ranks.size == 1 else "cpu"
+    if devices == ("cpu",):
         return "cpu"
     if len(devices) != ranks.beside:
         raise TrainingError(

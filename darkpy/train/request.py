@@ -50,6 +50,6 @@ class Request:
     darknet_sampling: bool = False
     show_imgs: bool = False
     device: str = "cpu"
-    precision: str = "fp32"
+    precision: str | None = None
     arguments: tuple[str, ...] = ()
     version: str = ""

@@ -245,8 +245,8 @@ WRONG = {
     "gpus twice": (nothing, ("-gpus", "1,1"), "-gpus 1,1: names a GPU twice"),
     "precision": (
         nothing,
-        ("--precision", "bf16"),
-        "--precision bf16: the processor trains in fp32 alone",
+        ("--precision", "bf16", "-i", "-1"),
+        "precision 'bf16': the processor trains in 'fp32' alone",
     ),
     "gpus of no number": (nothing, ("-gpus", "x"), "-gpus x: expected numbers of GPUs such as 0,1"),
     "set section": (nothing, ("--set", "nte.batch=8"), "has no [nte]; did you mean 'net'?"),

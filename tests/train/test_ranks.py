@@ -173,7 +173,9 @@ def test_ranks_take_the_place_of_the_process(monkeypatch):
 
 def test_each_rank_has_a_gpu():
     ranks = SimpleNamespace(beside=2, place=1)
-    assert module.chosen((), ranks) == "cpu"
+    ranks.size = 2
+    assert (module.chosen((), ranks), module.chosen((), ALONE)) == ("cpu", "auto")
+    assert module.chosen(("cpu",), ranks) == "cpu"
     assert module.chosen(("cuda:2", "cuda:5"), ranks) == "cuda:5"
     assert module.chosen(("cuda:1",), ALONE) == "cuda:1"
     with pytest.raises(TrainingError, match="3 GPUs for 2 processes on this machine"):
