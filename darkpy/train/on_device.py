@@ -52,11 +52,6 @@ class OnDevice:
             self._sums = NcclSums(ranks, device.xp) if ranks.size > 1 else None
         self._averaging: Any = None
 
-    @property
-    def averages(self) -> bool:
-        """Whether there is a moving average."""
-        return self.own.means is not None
-
     def tape(
         self, network: Network, stop: int, losing: Sequence[int], params: Sequence[dict[str, Array]]
     ) -> CudaStepPlan:
@@ -118,12 +113,15 @@ class OnDevice:
                 return index, name
         raise AssertionError("all gradients are finite")
 
+    def start_average(self) -> None:
+        """Let the moving average be the weights as they are."""
+        with self.device.scope():
+            self.own.start_average()
+        self._averaging, self._newer = None, True
+
     def follow(self, applies: bool) -> None:
         """Let the moving average follow the weights, or the weights be the average."""
         with self.device.scope():
-            if not self.averages:
-                self.own.start_average()
-                self._averaging = None
             if applies:
                 self.own.apply_average()
             else:

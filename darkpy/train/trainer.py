@@ -138,8 +138,6 @@ class Trainer:
     @property
     def average(self) -> list[Arrays] | None:
         """The moving average of the weights, or None, as `params` has the parameters."""
-        if self._on is not None and self._on.averages and self._average is None:
-            self._average = self._averaged_copies()
         self._fetch()
         return self._average
 
@@ -203,7 +201,7 @@ class Trainer:
                 self._settle_statistics()
                 if self._on is not None:
                     self._on.give(self._average)
-            if self.ranks.size > 1:  # these alone differ from rank to rank
+            if self.ranks.size > 1 and self._on is None:  # these alone differ from rank to rank
                 self._require_finite(count, STATISTICS)
         except Exception as error:
             fault = error
@@ -472,6 +470,9 @@ class Trainer:
             return
         apply_at = o.max_batches - LAST_WITHOUT_EMA
         if self._on is not None:
+            if self._average is None:
+                self._average = self._averaged_copies()  # to be fetched into
+                self._on.start_average()
             if self.iteration <= apply_at:
                 self._on.follow(self.iteration == apply_at)
             return

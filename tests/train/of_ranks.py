@@ -3,8 +3,10 @@
 steps CFG OUT    six steps of a trainer, whose parameters then go into OUT-RANK.npz
 ITERATION:WHAT:RANK detector train ...   the command line; in the midst of that iteration something
                  happens to that rank: "kill", "memory", "nan", or "int" (a signal)
+gpus detector train ...   the command line, on GPUs that the processor stands for
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -71,11 +73,72 @@ def happening(iteration, what, rank):
     Trainer._pass = passing
 
 
+def stand_for_gpus():
+    """Put the tests' device into CuPy's place, and MPI into NCCL's."""
+    from types import SimpleNamespace
+
+    from mpi4py import MPI
+
+    from darkpy import cuda
+    from tests.hostcuda import Settings
+    from tests.hostcuda import cupy as host
+
+    class Located(host.Array):
+        @property
+        def data(self):
+            return SimpleNamespace(ptr=self.ctypes.data)
+
+    class Stream(host.Stream):
+        ptr = 0
+
+        def __init__(self, non_blocking=False):
+            super().__init__()
+
+        def wait_event(self, event):
+            assert event.is_recorded
+
+    class Event:
+        is_recorded = False
+
+        def __init__(self, disable_timing):
+            pass
+
+        def record(self, stream):
+            self.is_recorded = True
+
+    class NcclCommunicator:
+        def __init__(self, size, name, rank):
+            assert (size, name, rank) == (MPI.COMM_WORLD.size, "name", MPI.COMM_WORLD.rank)
+
+        def allReduce(self, source, target, count, kind, op, stream):
+            assert source == target and (kind, op, stream) == (7, 0, 0)
+            array = np.ctypeslib.as_array((ctypes.c_float * count).from_address(source))
+            MPI.COMM_WORLD.Allreduce(MPI.IN_PLACE, array)
+
+    module = host.cupy(Settings(check=False))
+    for name in ("empty", "zeros", "asarray"):
+        made = getattr(module, name)
+        setattr(module, name, lambda *args, made=made: made(*args).view(Located))
+    own = module.cuda
+    own.Stream, own.Event, own.get_current_stream = Stream, Event, Stream
+    own.nccl = SimpleNamespace(
+        NcclCommunicator=NcclCommunicator,
+        get_unique_id=lambda: "name",
+        NCCL_FLOAT32=7,
+        NCCL_SUM=0,
+    )
+    sys.modules["cupy"] = module
+    cuda.refusal = lambda device: ""
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "steps":
         steps(*sys.argv[2:])
     else:
-        happening(*sys.argv[1].split(":"))
+        if sys.argv[1] == "gpus":
+            stand_for_gpus()
+        else:
+            happening(*sys.argv[1].split(":"))
         from darkpy.cli import main
 
         main(sys.argv[2:])

@@ -321,6 +321,29 @@ def test_a_rank_that_is_killed_ends_all_and_costs_nothing_saved(straight, tmp_pa
 
 
 @needs_mpi
+def test_two_gpus_learn_what_the_processor_does(tmp_path):
+    """Tolerance: products in another order, over three iterations."""
+    on_gpus, on_cpu = (write_project(tmp_path / name, net="ema_alpha=.9") for name in "ab")
+    for folder in (on_gpus, on_cpu):
+        path = folder / "tiny.cfg"
+        path.write_text(path.read_text().replace("[dropout]\nprobability=.3\n", ""))
+    short = ("--set", "net.max_batches=3")
+    where = ("-gpus", "0,1", "--precision", "fp32")
+    stopped = trained(2, on_gpus, *short, *where, "--max-hours", "1e-9", happening="gpus")
+    assert stopped.returncode == 0, stopped.stderr
+    assert "saved at iteration 1" in stopped.stderr
+    resumed = trained(2, on_gpus, *short, *where, "--resume", happening="gpus")
+    assert resumed.returncode == 0, resumed.stderr
+    assert trained(1, on_cpu, *short, "-i", "-1").returncode == 0
+    (found, counters), (wanted, others) = state(on_gpus), state(on_cpu)
+    assert counters["trainer"] == others["trainer"] and found.keys() == wanted.keys()
+    for name, array in found.items():
+        if "rolling" not in name:  # each GPU has its own
+            most = np.abs(wanted[name]).max()
+            np.testing.assert_allclose(array, wanted[name], rtol=0, atol=1e-4 * most, err_msg=name)
+
+
+@needs_mpi
 def test_what_goes_wrong_in_a_rank_is_said_once(tmp_path):
     folder = write_project(tmp_path / "a")
     done = trained(2, folder, happening="7:memory:1")
