@@ -309,6 +309,7 @@ def test_a_run_of_ranks_can_be_stopped_and_resumed(straight, tmp_path):
     assert_same(straight, folder)
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_a_rank_that_is_killed_ends_all_and_costs_nothing_saved(straight, tmp_path):
     folder = write_project(tmp_path / "a", **ALL)
@@ -320,6 +321,7 @@ def test_a_rank_that_is_killed_ends_all_and_costs_nothing_saved(straight, tmp_pa
     assert_same(straight, folder)
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_two_gpus_learn_what_the_processor_does(tmp_path):
     """Tolerance: products in another order, over three iterations."""
