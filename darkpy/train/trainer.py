@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -406,22 +406,35 @@ class Trainer:
         moment = Moment(
             network.image, network.options, seen, self.iteration, self.rejection, self.seed
         )
-        outputs = tape.forward(images)
+        losses = self._losses(tape, images, truths, moment)
+        cost = sum(loss.cost for loss in losses.values()) / len(losses)
+        if not math.isfinite(cost):
+            raise NotFinite(self._culprit(network, images), slots, "puts out no finite number")
+        figures.add(losses, truths)
+        if not self._on_device(tape):
+            tape.backward({i: loss.gradient for i, loss in losses.items()}, stop, image=False)
+        return cost
+
+    def _losses(
+        self, tape: AnyTape, images: NDArray[np.float32], truths: Truths, moment: Moment
+    ) -> dict[int, HeadLoss]:
+        """Take a mini-batch forward, and on a device back as well; return the losses by head."""
         if self._on is not None:
             self._on.ran()
+        if self._on_device(tape):
+            return cast("CudaStepPlan", tape).learn(images, truths, moment)
+        outputs = tape.forward(images)
         with np.errstate(all="ignore"):  # as in the tape
-            losses = {
+            return {
                 node.index: LOSSES[node.layer.section](
                     self.ops, node.layer, outputs[node.index], truths, moment
                 )
                 for node in self.losing
             }
-        cost = sum(loss.cost for loss in losses.values()) / len(losses)
-        if not math.isfinite(cost):
-            raise NotFinite(self._culprit(network, images), slots, "puts out no finite number")
-        figures.add(losses, truths)
-        tape.backward({i: loss.gradient for i, loss in losses.items()}, stop, image=False)
-        return cost
+
+    def _on_device(self, tape: AnyTape) -> bool:
+        """Tell whether a device computes the losses as well."""
+        return self._on is not None and cast("CudaStepPlan", tape).knows_losses
 
     def _culprit(self, network: Network, images: NDArray[np.float32]) -> str:
         """Return where the first output lies that is not finite, in a second run forward."""

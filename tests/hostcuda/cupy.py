@@ -14,7 +14,7 @@ from .device import HostDevice
 from .module import RawModule, Settings
 
 CAPABILITY = "90"
-ATTRIBUTES = {"MultiProcessorCount": 132, "MaxSharedMemoryPerBlockOptin": 227 << 10}
+ATTRIBUTES = {"MultiProcessorCount": 8, "MaxSharedMemoryPerBlockOptin": 227 << 10}
 
 
 class Array(np.ndarray):
@@ -126,7 +126,7 @@ class Gpu:
 def cupy(settings: Settings | None = None) -> ModuleType:
     """Return a module to be put into CuPy's place, whose kernels run as ``settings`` say."""
     own: Any = ModuleType("cupy")
-    memory = HostDevice(np, RawModule, arch=90, processors=132, most_shared=227 << 10)
+    memory = HostDevice(np, RawModule, arch=90, processors=8, most_shared=227 << 10)
     own.empty = lambda count, dtype: memory.empty(count, dtype).view(Array)
     own.zeros = lambda count, dtype: memory.zeros(count, dtype).view(Array)
     own.asarray = lambda array: memory.upload(array).view(Array)

@@ -65,7 +65,8 @@ class CudaPlan:
     arrays   of the device, in which Values lie that are not to lie in the arena
     randomness  the device's state that what is drawn follows from (`kernels.cuda.dropout`)
 
-    Attributes: ``program``, ``launches`` (of each op), ``arena`` (bytes of all maps together),
+    Attributes: ``program``, ``launches`` (of each op), ``forward`` and ``backward`` (these as
+    calls), ``outputs`` (arrays of the device by name), ``arena`` (bytes of all maps together),
     ``weights`` (bytes of what was uploaded). Several threads may call one plan; they take turns.
     """
 
@@ -102,10 +103,9 @@ class CudaPlan:
         backward = [one for op, found in self.launches if op.back for one in found]
         scratch = self._reserve(room([*forward, *backward]))
         self._build([*forward, *backward], progress)
-        self._forward, self._backward = (
-            device.capture(device.bind(part, scratch)) for part in (forward, backward)
-        )
-        self._outputs = {name: self.at(value) for name, value in program.outputs.items()}
+        self.forward, self.backward = (device.bind(part, scratch) for part in (forward, backward))
+        self.outputs = {name: self.at(value) for name, value in program.outputs.items()}
+        self._graphs: dict[bool, Callable[[], None]] = {}
 
     @property
     def weights(self) -> int:
@@ -132,12 +132,18 @@ class CudaPlan:
         with self.device.scope():
             for name, array in inputs.items():
                 self.device.write(self._inputs[name], np.ascontiguousarray(array, np.float32))
-            (self._backward if back else self._forward)()
+            self.replay(back)
             return {
                 name: self.device.download(array)
-                for name, array in self._outputs.items()
+                for name, array in self.outputs.items()
                 if not back and not isinstance(name, tuple)
             }
+
+    def replay(self, back: bool = False) -> None:
+        """Run the way forward, or back, on what the inputs hold."""
+        if back not in self._graphs:
+            self._graphs[back] = self.device.capture(self.backward if back else self.forward)
+        self._graphs[back]()
 
     def at(self, value: Value) -> Any:
         """Return the Map, or the float32 array, that a Value is."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ from ...kernels.cuda.device import Device
 from ...kernels.cuda.dropout import first_state
 from ...kernels.cuda.packing import PRECISIONS
 from ...layers.base import Array
+from ...loss.base import HeadLoss, Moment, Truths
+from ...loss.device import HEADS, DeviceLosses
 from ...network import Network, Node
 from ...run import Context
 from ..plan import Progress
@@ -29,12 +32,22 @@ class Home(Protocol):
     """
 
     grads: Any
+    state: Any
 
     def parameter(self, node: Node, name: str) -> Any:
         """Return where a parameter lies, in its shape."""
 
     def view(self, flat: Any, node: Node, name: str) -> Any:
         """Return where a parameter's gradient lies in an array like ``grads``, in its shape."""
+
+
+@dataclass
+class Made:
+    """A plan, the losses between its two ways, and all of it as one call."""
+
+    plan: CudaPlan
+    losses: DeviceLosses | None = None
+    step: Callable[[], None] | None = None
 
 
 class CudaTraining:
@@ -66,10 +79,10 @@ class CudaTraining:
         self.fresh = device.zeros(home.grads.size, np.float32)
         with device.scope():
             add = launchers().accumulate(device, home.grads, self.fresh)
-            self.add = device.capture(device.bind(add))
+            self.adding = device.bind(add)
         self.randomness = first_state(device, 0)
         self.scale = 1.0
-        self.plans: dict[Any, CudaPlan] = {}
+        self.plans: dict[Any, Made] = {}
         self.progress: Progress | None = None
 
 
@@ -102,40 +115,88 @@ class CudaStepPlan:
         self.losing = losing
         self.room = room
         self.frames = [Context(None, {})]
-        self._plan: CudaPlan | None = None
+        self._made: Made | None = None
+
+    @property
+    def knows_losses(self) -> bool:
+        """Whether `learn` computes all losses of this network; if not, the host does."""
+        heads = [self.network.nodes[index] for index in self._losing]
+        known = all(node.layer.section in HEADS for node in heads)
+        return known and DeviceLosses.are_those_of(self.network.options)
+
+    @property
+    def _losing(self) -> Sequence[int]:
+        heads = [node.index for node in self.network.heads]
+        return heads if self.losing is None else self.losing
+
+    def learn(self, images: Array, truths: Truths, moment: Moment) -> dict[int, HeadLoss]:
+        """Take a mini-batch forward, to its losses, and back: all that `forward` and `backward` do.
+
+        Returns the losses by index of their heads, whose gradients stay on the device.
+        """
+        made = self._begin(len(images))
+        device = self.room.device
+        with device.scope():
+            if made.step is None:
+                made.losses = self._device_losses(made.plan)
+                between = device.bind(made.losses.launches)
+                calls = [*made.plan.forward, *between, *made.plan.backward, *self.room.adding]
+                made.step = device.capture(calls)
+            assert made.losses is not None
+            made.losses.prepare(truths, moment)
+            device.write(made.plan.input("image"), np.ascontiguousarray(images, np.float32))
+            made.step()
+            return made.losses.read()
+
+    def _device_losses(self, plan: CudaPlan) -> DeviceLosses:
+        return DeviceLosses(
+            self.room.device,
+            [self.network.nodes[index] for index in self._losing],
+            self.network.image,
+            {index: plan.outputs[index] for index in self._losing},
+            {index: plan.input(index) for index in self._losing},
+            self.room.home.state[:1],
+        )
 
     def forward(self, images: Array) -> dict[int, Array]:
         """Return the outputs of the heads for images (n, c, h, w)."""
-        self._plan = self.plan(len(images))
+        outputs = self._begin(len(images)).plan.advance({"image": images})
+        return {node.index: outputs[node.index] for node in self.network.heads}
+
+    def _begin(self, batch: int) -> Made:
+        self._made = self._ready(batch)
         seed = self.frames[0].rng.integers(2**64, size=2, dtype=np.uint64)
         self.room.device.write(self.room.randomness, seed.view(np.uint32))
-        outputs = self._plan.advance({"image": images})
-        return {node.index: outputs[node.index] for node in self.network.heads}
+        return self._made
 
     def backward(self, deltas: Mapping[int, Array], until: int = -1, image: bool = False) -> None:
         """Take the gradients of the heads' outputs back, and add those of parameters.
 
         until, image  as `Tape.backward` has them: what this was made for, and nothing else
         """
-        assert self._plan is not None, "no way back without one forward"
+        assert self._made is not None, "no way back without one forward"
         assert until == self.until and not image, (until, self.until, image)
         scale = np.float32(self.room.scale)
-        self._plan.advance({name: delta * scale for name, delta in deltas.items()}, back=True)
+        self._made.plan.advance({name: delta * scale for name, delta in deltas.items()}, back=True)
         with self.room.device.scope():
-            self.room.add()
+            for call in self.room.adding:
+                call()
 
     def plan(self, batch: int) -> CudaPlan:
         """Return the plan for so many pictures."""
+        return self._ready(batch).plan
+
+    def _ready(self, batch: int) -> Made:
         key = (batch, *self.network.image, self.until)
         plans = self.room.plans
         if key not in plans:
-            self._plan = None
+            self._made = None
             while len(plans) >= KEPT:
                 del plans[next(iter(plans))]
-            plans[key] = self._made(batch)
+            plans[key] = Made(self._new_plan(batch))
         return plans[key]
 
-    def _made(self, batch: int) -> CudaPlan:
+    def _new_plan(self, batch: int) -> CudaPlan:
         program = trace_step(self.network, self.params, batch, self.frozen, self.until, self.losing)
         for one in training_passes(PRECISIONS[self.room.precision]):
             one(program)
