@@ -67,7 +67,8 @@ class CudaPlan:
 
     Attributes: ``program``, ``launches`` (of each op), ``forward`` and ``backward`` (these as
     calls), ``outputs`` (arrays of the device by name), ``arena`` (bytes of all maps together),
-    ``weights`` (bytes of what was uploaded). Several threads may call one plan; they take turns.
+    ``weights`` (bytes of what was uploaded). Several threads may call one plan; they take turns, by
+    ``turn``.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class CudaPlan:
         self._masters = masters or Masters(device)
         self._arrays = dict(arrays or {})
         self._randomness = randomness
-        self._turn = Turn()
+        self.turn = Turn()
         lives = memory.lifetimes(program)
         given = {id(value) for value in (*program.inputs.values(), *self._arrays)}
         self._sizes = {root: _bytes(root) for root in lives if id(root) not in given}
@@ -120,7 +121,7 @@ class CudaPlan:
         self, inputs: Mapping[Any, Floats], use: Callable[[dict[Any, Floats]], Result]
     ) -> Result:
         """Compute, and return what ``use`` makes of the outputs."""
-        with self._turn:
+        with self.turn:
             return use(self.advance(inputs))
 
     def advance(self, inputs: Mapping[Any, Floats], back: bool = False) -> dict[Any, Floats]:
