@@ -89,6 +89,12 @@ def copy(ops: Any, x: Array) -> Array:
     return x
 
 
+def spp(ops: Any, x: Array, *, sizes: Sequence[int]) -> tuple[Array, ...]:
+    """Pool a map at stride 1 by windows of several sizes."""
+    keys: dict[str, Any] = {"stride": (1, 1)}
+    return tuple(ops.maxpool(x, size=size, padding=size - 1, **keys) for size in sizes)
+
+
 def normalize(
     ops: Any, y: Array, *, scales: Array, biases: Array, activation: str, pool: bool
 ) -> Any:
@@ -120,6 +126,7 @@ MEANING = {
     "copy": copy,
     "input_grad": input_grad,
     "batchnorm": batchnorm,
+    "spp": spp,
     "normalize": normalize,
     "normalize_grad": normalize_grad,
 }

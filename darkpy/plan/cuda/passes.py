@@ -33,6 +33,7 @@ ARRAYS = {
     "binarize_weights": (0,),
     "blur_kernel": (0,),
 }
+OVER = {"activate": 0, "activate_grad": 1}  # which argument may be a parameter, and so no map
 
 
 def inference_passes(type_: str) -> list[Pass]:
@@ -45,6 +46,7 @@ def inference_passes(type_: str) -> list[Pass]:
         fuse_shortcut,
         merge_siblings,
         fuse_upsample,
+        fuse_pools,
         partial(elide_route, whole=True),
         take_inputs,
         partial(store, type_=type_),
@@ -62,6 +64,7 @@ def training_passes(type_: str) -> list[Pass]:
         training.fuse_bias,
         name_gradients,
         fuse_shortcut,
+        fuse_pools,
         partial(elide_route, whole=True),
         training.elide_gradients,
         training.reuse_maps,
@@ -121,6 +124,24 @@ def fuse_upsample(program: Program) -> None:
             _absorb(program, op, up)
 
 
+def fuse_pools(program: Program) -> None:
+    """Let one op pool a map at stride 1 by windows of several sizes, and read it once."""
+    for first in [op for op in program.ops if op.kind == "maxpool" and _keeps_size(op)]:
+        if first not in program.ops:
+            continue
+        readers = program.readers(first.inputs[0])
+        alike = [op for op in readers if op.kind == "maxpool" and _keeps_size(op)]
+        if len(alike) > 1:
+            first.kind, first.outputs = "spp", [op.output for op in alike]
+            first.numbers = {"sizes": tuple(op.numbers["size"] for op in alike)}
+            program.ops = [op for op in program.ops if op is first or op not in alike]
+
+
+def _keeps_size(pool: Op) -> bool:
+    size: int = pool.numbers["size"]
+    return (pool.numbers["stride"], pool.numbers["padding"]) == ((1, 1), size - 1)
+
+
 def take_inputs(program: Program) -> None:
     """Begin with ops that make maps of what a program is given."""
     for name, value in program.inputs.items():
@@ -157,6 +178,11 @@ def store(program: Program, type_: str) -> None:
 def _maps(program: Program) -> Iterator[Value]:
     """Yield every Value that is a map."""
     arrays = {id(op.outputs[i]) for op in program.ops for i in ARRAYS.get(op.kind, ())}
+    arrays |= {
+        id(op.output)
+        for op in program.ops
+        if op.kind in OVER and not isinstance(op.args[OVER[op.kind]], Value)
+    }
     given = {id(value) for value in program.inputs.values()}
     for value in program.values():
         if value.ndim == 4 and id(value) not in arrays and id(value) not in given:
