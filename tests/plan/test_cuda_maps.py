@@ -1,0 +1,110 @@
+"""Plans of a device on networks of every kind of op on maps, against the eager run."""
+
+import numpy as np
+import pytest
+
+from darkpy import kernels
+from darkpy.plan.cuda.plan import compile
+from darkpy.plan.cuda.step import CudaStepPlan, CudaTraining
+from darkpy.run import Tape
+from tests.hostcuda import Settings, missing
+from tests.hostcuda.device import host_device
+from tests.plan import networks
+from tests.plan.test_cuda_products import Home
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
+
+CLOSE = {"fp32": 2e-6, "fp16": 3e-3}  # of the largest: sums in other orders; 11 bits of maps
+CONV = "[convolutional]\nfilters={}\nsize=3\npad=1\nbatch_normalize=1\nactivation=leaky\n"
+PLAIN = "[convolutional]\nfilters={}\nsize=1\nactivation=logistic\n"
+POOL = "[maxpool]\nsize={}\nstride=1\n"
+NETWORKS = {
+    "pyramid": (
+        f"{CONV.format(12)}{POOL.format(5)}[route]\nlayers=-2\n{POOL.format(3)}"
+        f"[route]\nlayers=-1,-3,-4\n{CONV.format(6)}[route]\nlayers=-1\ngroups=2\ngroup_id=1\n"
+        f"{PLAIN.format(4)}"
+    ),
+    "attention": (
+        f"{CONV.format(6) * 3}[shortcut]\nfrom=-2,-3\nweights_type=per_channel\n"
+        "weights_normalization=softmax\nactivation=mish\n"
+        f"[avgpool]\n{PLAIN.format(6)}[scale_channels]\nfrom=-3\n{CONV.format(6)}"
+        f"[sam]\nfrom=-2\n[activation]\nactivation=norm_chan\n{PLAIN.format(4)}"
+    ),
+    "pools": (
+        f"{CONV.format(8)}[maxpool]\nmaxpool_depth=1\nout_channels=3\n"
+        "[local_avgpool]\nsize=2\nstride=2\n"
+        "[upsample]\nstride=2\nscale=.5\n[shortcut]\nfrom=0\nactivation=leaky\n"
+        f"[reorg3d]\nstride=2\n[normalization]\nsize=5\nalpha=.3\nbeta=.75\n{PLAIN.format(4)}"
+    ),
+    "parameters": (
+        f"[batchnorm]\n{CONV.format(6) * 2}[shortcut]\nfrom=-2\nweights_type=per_feature\n"
+        "activation=linear\n[implicit]\nfilters=6\n[scale_channels]\nfrom=-2\n[avgpool]\n[softmax]\n"
+    ),
+}
+
+
+def read(tmp_path, name, text):
+    """Return a network, parameters and two pictures."""
+    path = tmp_path / f"{name}.cfg"
+    path.write_text("[net]\nwidth=10\nheight=8\nchannels=3\n" + text)
+    return networks.read(path, batch=2)
+
+
+@pytest.mark.parametrize("precision", CLOSE)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_inference_gives_what_the_eager_run_gives(tmp_path, name, precision):
+    network, params, x = read(tmp_path, name, NETWORKS[name])
+    want = Tape(network, params, kernels.ops("cpu")).forward(x)
+    plan = compile(network, params, host_device(Settings()), batch=2, precision=precision)
+    for index, y in want.items():
+        np.testing.assert_allclose(plan(x)[index], y, rtol=0, atol=CLOSE[precision] * abs(y).max())
+    kinds = [op.kind for op in plan.program.ops]
+    assert ("spp" in kinds) == (name == "pyramid")
+
+
+def stepping(network, params):
+    """Return a step in float32 on a device, and where its parameters are."""
+    on = host_device(Settings())
+    home = Home(on, params)
+    return CudaStepPlan(network, params, room=CudaTraining(on, "fp32", home, network, params)), home
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_step_gives_the_gradients_of_the_eager_run(tmp_path, name):
+    network, params, x = read(tmp_path, name, NETWORKS[name])
+    rng = np.random.default_rng(1)
+    shapes = {node.index: (2, *node.shape) for node in network.heads}
+    deltas = {i: rng.standard_normal(shape).astype(np.float32) for i, shape in shapes.items()}
+    plan, home = stepping(network, params)
+    plan.forward(x)
+    plan.backward(deltas)
+    tape = Tape(network, params, kernels.ops("cpu"), True)
+    tape.forward(x)
+    tape.backward(deltas, -1, image=False)
+    for node, frame in zip(network.nodes, tape.frames, strict=True):
+        for key, grad in frame.grads.items():
+            found = home.device.download(home.view(home.grads, node, key))
+            np.testing.assert_allclose(found, grad, rtol=0, atol=1e-5 * abs(grad).max())
+
+
+@pytest.mark.parametrize("keys", ["", "dropblock=1\ndropblock_size_abs=2\n"])
+def test_what_drops_out_follows_from_the_generator(tmp_path, keys):
+    text = PLAIN.format(12) + "[dropout]\nprobability=.5\n" + keys
+    network, params, x = read(tmp_path, "dropout", text)
+    (y,) = Tape(network, params, kernels.ops("cpu")).forward(x).values()
+    plan, home = stepping(network, params)
+    found = []
+    for seed in (1, 1, 2):
+        plan.frames[0].rng = np.random.default_rng(seed)
+        (out,) = plan.forward(x).values()
+        kept = out != 0
+        assert 0.3 < kept.mean() < 0.7
+        share = np.full(len(x), 0.5) if not keys else kept.mean((1, 2, 3))
+        np.testing.assert_allclose(out, y * kept / share[:, None, None, None], rtol=1e-4)
+        found.append(kept)
+    assert np.array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+    plan.backward({network.heads[0].index: np.ones_like(y)})
+    slope = (y * (1 - y) * found[2] / share[:, None, None, None]).sum((0, 2, 3))
+    biases = home.device.download(home.view(home.grads, network.nodes[0], "biases"))
+    np.testing.assert_allclose(biases, slope, rtol=1e-4)
