@@ -78,6 +78,12 @@ def around(on: Device, shape: tuple[int, ...], type_: str) -> Map:
     return whole.channels(beside, c)
 
 
+def beside(x: Map) -> np.ndarray:
+    """Return as float32 the numbers between a Map's pixels, and behind the last: of other maps."""
+    within = np.arange(len(x.array)) % x.pitch
+    return loaded(x.array[within >= x.pieces * x.piece], x.type)
+
+
 def from_map(x: Map) -> np.ndarray:
     """Return what a Map holds, (n, c, h, w) float32; its padding must be zeros."""
     pixels = loaded(_pixels(x), x.type)
@@ -114,6 +120,8 @@ def agree(case: Case, type_: str = "float", on: Device | None = None, **numbers:
     on.run(getattr(cuda, case.op)(on, *out, *args, **case.numbers, **numbers))
     for truth, answer in zip(truths, outs or [args[i] for i in case.changes], strict=True):
         found = from_map(answer) if isinstance(answer, Map) else on.download(answer)
+        if isinstance(answer, Map):
+            assert np.isnan(beside(answer)).all(), "channels of other maps were written"
         compare(found, truth, type_, case)
 
 

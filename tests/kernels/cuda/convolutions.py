@@ -10,7 +10,7 @@ from darkpy.plan.fused import convolve
 from tests.kernels.case import Case
 from tests.kernels.cases import CASES
 
-from .agree import REFERENCE, TOLERANCE, around, device, from_map, rounded, to_map
+from .agree import REFERENCE, TOLERANCE, around, beside, device, from_map, rounded, to_map
 
 Launches = Callable[..., list[Launch]]
 # Types of x and y, activation (of which one is not 0 at 0), and where what is added goes.
@@ -63,3 +63,4 @@ def fused(launches: Launches, w: np.ndarray, shape: tuple[int, ...], **numbers: 
         on.run(launches(on, y, x_map, w, bias, r_map if residual else None, keys))
         error = np.abs(from_map(y) - truth).max() / np.abs(truth).max()
         assert error <= TOLERANCE[type_], (error, type_, activation, residual)
+        assert np.isnan(beside(y)).all(), "channels of other maps were written"
