@@ -4,7 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from .device import Launch, Scratch, over
+from .device import Launch, Scratch
+
+CHANNELS, TAPS = 32, 16  # of a block
+STRANDS = 8  # that share the parts
 
 
 def partials(
@@ -15,7 +18,7 @@ def partials(
     dw  (filters, channels, k, k) float32, which is written or, with ``accumulate``, added to
     """
     parts = Scratch(count * filters * taps * padded)
-    sizes = (count, filters, channels, padded, taps, accumulate)
-    grid, block = over(filters * taps * padded)
+    blocks = filters * -(-padded // min(CHANNELS, padded)) * -(-taps // min(TAPS, taps))
+    sizes = (count, filters, channels, padded, taps, min(count, STRANDS), accumulate)
     args = (parts, dw, *map(np.int32, sizes))
-    return parts, Launch("partials.cu", "sum_partials", grid, block, args)
+    return parts, Launch("partials.cu", "sum_partials", (blocks,), (256,), args)
