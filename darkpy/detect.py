@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import cuda, kernels
 from .boxes import correct
 from .cfg import expand, read_names
-from .data.image import checked, prepare
+from .data.image import prepare
 from .decode import DECODE, Candidates, suppress, to_detections
 from .detections import Detections
 from .errors import DarkpyError, DeviceError, NetworkError, WeightsError
@@ -28,7 +28,6 @@ from .weights import Params, read_weights
 
 if TYPE_CHECKING:
     from .plan.cuda import CudaPlan
-    from .plan.cuda.ends import Ends
     from .plan.tune import Result
 
 AnyPlan: TypeAlias = "Plan | CudaPlan"
@@ -147,7 +146,6 @@ class Detector:
         self.strict = strict
         self.progress = progress
         self._plans: dict[int, AnyPlan] = {}
-        self._ends: dict[int, Ends] = {}
         self._turn = Turn()
         self.detection_heads = tuple(node for node in network.nodes if node.layer.section in DECODE)
         self.classes = max((head_of(node).classes for node in self.detection_heads), default=0)
@@ -185,9 +183,6 @@ class Detector:
         waiting = iter(images)
         while group := list(islice(waiting, self.at_once)):
             self.ready(len(group) if len(group) == self.at_once else 1)
-            if self._gpu is not None:
-                yield from self._detect_there(group, thresh, letter_box)
-                continue
             x = np.stack([self.prepare(one, letter_box) for one in group])
             parts = [x] if len(group) == self.at_once else np.split(x, len(group))
             outputs = [one for part in parts for one in self.forward_all(part)]
@@ -195,49 +190,6 @@ class Detector:
                 height, width = image.shape[:2]
                 found = self.decode(one, (width, height), thresh, letter_box)
                 yield to_detections(found, self.names, thresh, width, height)
-
-    def _detect_there(
-        self, group: Sequence[Image], thresh: float, letter_box: bool | None
-    ) -> Iterator[Detections]:
-        """Detect on a GPU, from bytes to boxes."""
-        images = [checked(one) for one in group]
-        at_once = len(images) if len(images) == self.at_once else 1
-        for start in range(0, len(images), at_once):
-            part = images[start : start + at_once]
-            pairs = zip(part, self._candidates_there(part, thresh, letter_box), strict=True)
-            for image, found in pairs:
-                height, width = image.shape[:2]
-                yield to_detections(found, self.names, thresh, width, height)
-
-    def _candidates_there(
-        self,
-        images: Sequence[Image],
-        thresh: float,
-        letter_box: bool | None = None,
-        nms: float = 0.45,
-        kind: str | None = None,
-        relative: bool = True,
-    ) -> list[Candidates]:
-        """Return the boxes of pictures (h, w, c) that a GPU finds; see `candidates`."""
-        self._require_heads()
-        boxed = self.letter_box if letter_box is None else letter_box
-        suppression, beta = self._suppression(kind)
-        how = {"thresh": float(thresh), "nms": nms, "kind": suppression, "beta": beta}
-        ends = self._ends_of(self.plan_of(len(images)))
-        return [
-            self._decoded(image, thresh, boxed, nms, kind, relative) if found is None else found
-            for image, found in zip(images, ends.find(images, boxed, relative, **how), strict=True)
-        ]
-
-    def _ends_of(self, plan: AnyPlan) -> Ends:
-        from .plan.cuda.ends import Ends
-
-        with self._turn:
-            self._ends = {n: one for n, one in self._ends.items() if self._plans.get(n) is one.plan}
-            batch = next(iter(plan.program.inputs.values())).shape[0]
-            if batch not in self._ends:
-                self._ends[batch] = Ends(cast("CudaPlan", plan), self.detection_heads)
-            return self._ends[batch]
 
     def candidates(
         self,
@@ -254,18 +206,9 @@ class Detector:
         kind      how overlap is measured; None does what the last head's nms_kind says
         relative  boxes in shares of the picture; otherwise in pixels
         """
-        how = (thresh, letter_box, nms, kind, relative)
-        if self._gpu is None:
-            return self._decoded(image, *how)
-        (found,) = self._candidates_there([checked(image)], *how)
-        return found
-
-    def _decoded(
-        self, image: Image, thresh: float, letter_box: bool | None, *how: Any
-    ) -> Candidates:
-        """Return the boxes of a picture that the host decodes."""
         outputs = self.forward(self.prepare(image, letter_box))
-        return self.decode(outputs, (image.shape[1], image.shape[0]), thresh, letter_box, *how)
+        size = (image.shape[1], image.shape[0])
+        return self.decode(outputs, size, thresh, letter_box, nms, kind, relative)
 
     def prepare(
         self,
@@ -290,7 +233,8 @@ class Detector:
         relative: bool = True,
     ) -> Candidates:
         """Return the boxes that outputs mean for a picture of ``size`` (width, height)."""
-        self._require_heads()
+        if not self.detection_heads:
+            raise NetworkError(f"{self.network.path}: has no detection head ({', '.join(DECODE)})")
         _, net_h, net_w = self.network.image
         parts = []
         for node in self.detection_heads:
@@ -302,17 +246,9 @@ class Detector:
         boxes = correct(found.boxes, net_w, net_h, *size, boxed, relative)
         if not nms:
             return found.moved(boxes)
-        return suppress(found.moved(boxes), self.ops, nms, *self._suppression(kind))
-
-    def _require_heads(self) -> None:
-        if not self.detection_heads:
-            raise NetworkError(f"{self.network.path}: has no detection head ({', '.join(DECODE)})")
-
-    def _suppression(self, kind: str | None) -> tuple[str, float]:
-        """Return how overlap is measured, and its beta: as the last head says."""
         last = head_of(self.detection_heads[-1])
         how = str(kind or getattr(last, "nms_kind", "default"))
-        return how, getattr(last, "beta_nms", 0.6)
+        return suppress(found.moved(boxes), self.ops, nms, how, getattr(last, "beta_nms", 0.6))
 
     def forward(self, x: NDArray[np.float32]) -> dict[int, NDArray[np.float32]]:
         """Return the output of each head, by its layer's index, for one network input.

@@ -60,33 +60,6 @@ def test_a_gpu_is_taken_if_there_is_one_and_computes_in_half_precision(gpu, fold
         darkpy.load(folder / "tiny.cfg", strict=True, precision="tf32")
 
 
-def test_more_boxes_than_the_device_brings_are_decoded_by_the_host(gpu, folder, image, monkeypatch):
-    from darkpy.plan.cuda import ends
-
-    files = (folder / "tiny.cfg", folder / "tiny.weights")
-    detector = darkpy.load(*files, device="cuda", precision="fp32")
-    there = detector.detect(image, 0.1)
-    monkeypatch.setattr(ends.DeviceBoxes, "read", lambda boxes: [None])
-    same(detector.detect(image, 0.1), there, 1e-3)
-
-
-def test_letterboxed_grey_and_relative(gpu, folder, image):
-    files = (folder / "tiny.cfg", folder / "tiny.weights")
-    here, there = (
-        darkpy.load(*files, device=device, precision="fp32") for device in ("cpu", "cuda:0")
-    )
-    for one in (image, image[..., 0], image[:, :17]):
-        same(there.detect(one, 0.1, True), here.detect(one, 0.1, True), 1e-3)
-    for relative in (True, False):
-        found, wanted = (
-            one.candidates(image, 0.2, nms=0.3, kind="diounms", relative=relative)
-            for one in (there, here)
-        )
-        assert len(found.boxes) == len(wanted.boxes) > 0
-        found, wanted = (one.boxes[np.lexsort(one.boxes.T.round(3))] for one in (found, wanted))
-        np.testing.assert_allclose(found, wanted, atol=1e-3)
-
-
 def test_several_pictures_at_once(gpu, folder, image):
     files = (folder / "tiny.cfg", folder / "tiny.weights")
     detector = darkpy.load(*files, device="cuda", precision="fp32")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,6 @@ from ...kernels.cuda.decode import Head
 from ...layers.base import Shape
 from ...network import Node
 
-if TYPE_CHECKING:
-    from .plan import CudaPlan
-
-KEPT = 4  # graphs of a plan, for as many thresholds
 MOST = 512  # boxes of a picture, each of one class, that are brought to the host: 16 kB
 KEYS = ("new_coords", "scale_x_y", "yolo_point", "classfix", "side", "num", "sqrt")
 
@@ -104,48 +100,6 @@ class DeviceBoxes:
             None if count >= len(rows) else Candidates.of_rows(rows[1 : 1 + count], self.classes)
             for rows, count in zip(found, counts, strict=True)
         ]
-
-
-class Ends:
-    """From pictures of bytes to boxes, by a plan and what is before and behind it."""
-
-    def __init__(self, plan: CudaPlan, nodes: Sequence[Node]) -> None:
-        self.plan = plan
-        self.nodes = nodes
-        self._made: dict[tuple[Any, ...], tuple[DeviceBoxes, Callable[[], None]]] = {}
-
-    def find(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        letter_box: bool,
-        relative: bool = True,
-        **how: Any,
-    ) -> list[Candidates | None]:
-        """Return the boxes of pictures (h, w, c), as many as the plan takes; see `DeviceBoxes`.
-
-        how  thresh, nms, kind and beta
-        """
-        plan = self.plan
-        with plan.turn, plan.device.scope():
-            boxes, run = self._ready(how)
-            for y, image in zip(plan.input("image"), images, strict=True):
-                plan.device.run(picture(plan.device, y, image, letter_box))
-            sizes = [(image.shape[1], image.shape[0]) for image in images]
-            boxes.prepare(sizes, letter_box, relative)
-            run()
-            return boxes.read()
-
-    def _ready(self, how: Mapping[str, Any]) -> tuple[DeviceBoxes, Callable[[], None]]:
-        key = tuple(sorted(how.items()))
-        if key not in self._made:
-            while len(self._made) >= KEPT:
-                del self._made[next(iter(self._made))]
-            plan = self.plan
-            image = plan.program.network.image
-            boxes = DeviceBoxes(plan.device, self.nodes, image, plan.outputs, **how)
-            calls = [*plan.forward, *plan.device.bind(boxes.launches)]
-            self._made[key] = boxes, plan.device.capture(calls)
-        return self._made[key]
 
 
 def _head(device: Any, node: Node, y: Any, is_raw: bool) -> Head:

@@ -67,8 +67,7 @@ class CudaPlan:
 
     Attributes: ``program``, ``launches`` (of each op), ``forward`` and ``backward`` (these as
     calls), ``outputs`` (arrays of the device by name), ``arena`` (bytes of all maps together),
-    ``weights`` (bytes of what was uploaded). Several threads may call one plan; they take turns, by
-    ``turn``.
+    ``weights`` (bytes of what was uploaded). Several threads may call one plan; they take turns.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class CudaPlan:
         self._masters = masters or Masters(device)
         self._arrays = dict(arrays or {})
         self._randomness = randomness
-        self.turn = Turn()
+        self._turn = Turn()
         lives = memory.lifetimes(program)
         given = {id(value) for value in (*program.inputs.values(), *self._arrays)}
         self._sizes = {root: _bytes(root) for root in lives if id(root) not in given}
@@ -121,7 +120,7 @@ class CudaPlan:
         self, inputs: Mapping[Any, Floats], use: Callable[[dict[Any, Floats]], Result]
     ) -> Result:
         """Compute, and return what ``use`` makes of the outputs."""
-        with self.turn:
+        with self._turn:
             return use(self.advance(inputs))
 
     def advance(self, inputs: Mapping[Any, Floats], back: bool = False) -> dict[Any, Floats]:
