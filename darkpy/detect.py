@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import cuda, kernels
 from .boxes import correct
 from .cfg import expand, read_names
-from .data.image import prepare
+from .data.image import checked, prepare, recoloured
 from .decode import DECODE, Candidates, suppress, to_detections
 from .detections import Detections
 from .errors import DarkpyError, DeviceError, NetworkError, WeightsError
@@ -28,12 +28,14 @@ from .weights import Params, read_weights
 
 if TYPE_CHECKING:
     from .plan.cuda import CudaPlan
+    from .plan.cuda.ends import CudaFinder
     from .plan.tune import Result
 
 AnyPlan: TypeAlias = "Plan | CudaPlan"
 PLAN_FROM = 50_000_000  # floating point operations of convolutions
 MOST_AT_ONCE = 8  # pictures; twice as many gain nothing
 MAPS_AT_ONCE = 256 << 20  # bytes that the two largest maps of so many pictures may take
+FINDERS = 4  # of boxes on a GPU that are kept, each for a threshold and a number of pictures
 Image = NDArray[np.uint8]  # (h, w, 3) BGR, or (h, w) or (h, w, 1) grey
 
 
@@ -146,6 +148,7 @@ class Detector:
         self.strict = strict
         self.progress = progress
         self._plans: dict[int, AnyPlan] = {}
+        self._finders: dict[tuple[int, float, float, str, float], CudaFinder] = {}
         self._turn = Turn()
         self.detection_heads = tuple(node for node in network.nodes if node.layer.section in DECODE)
         self.classes = max((head_of(node).classes for node in self.detection_heads), default=0)
@@ -182,14 +185,85 @@ class Detector:
             raise DarkpyError(f"thresh = {thresh!r}: expected a number from 0 to 1")
         waiting = iter(images)
         while group := list(islice(waiting, self.at_once)):
-            self.ready(len(group) if len(group) == self.at_once else 1)
-            x = np.stack([self.prepare(one, letter_box) for one in group])
-            parts = [x] if len(group) == self.at_once else np.split(x, len(group))
-            outputs = [one for part in parts for one in self.forward_all(part)]
-            for image, one in zip(group, outputs, strict=True):
+            at_once = len(group) if len(group) == self.at_once else 1
+            self.ready(at_once)
+            if self._finds:
+                parts = [group[i : i + at_once] for i in range(0, len(group), at_once)]
+                boxes = [one for part in parts for one in self._find(part, thresh, letter_box)]
+            else:
+                boxes = self._decode_all(group, at_once, thresh, letter_box)
+            for image, found in zip(group, boxes, strict=True):
                 height, width = image.shape[:2]
-                found = self.decode(one, (width, height), thresh, letter_box)
                 yield to_detections(found, self.names, thresh, width, height)
+
+    def _decode_all(
+        self, images: Sequence[Image], at_once: int, thresh: float, letter_box: bool | None
+    ) -> list[Candidates]:
+        """Return the boxes of pictures, of which so many are computed at once."""
+        x = np.stack([self.prepare(one, letter_box) for one in images])
+        parts = np.split(x, len(images) // at_once)
+        outputs = [one for part in parts for one in self.forward_all(part)]
+        return [
+            self.decode(one, (image.shape[1], image.shape[0]), thresh, letter_box)
+            for image, one in zip(images, outputs, strict=True)
+        ]
+
+    def _find(
+        self,
+        images: Sequence[Image],
+        thresh: float,
+        letter_box: bool | None,
+        nms: float = 0.45,
+        kind: str | None = None,
+        relative: bool = True,
+    ) -> list[Candidates]:
+        """Return the boxes of pictures, found on a GPU: `prepare`, `forward_all` and `decode`."""
+        channels = self.network.image.c
+        pictures = [checked(image) for image in images]
+        if channels not in (1, 3):
+            pictures = [recoloured(image, channels) for image in pictures]
+        boxed = self.letter_box if letter_box is None else letter_box
+        finder = self._finder(len(pictures), thresh, nms, *self._suppression(kind))
+        found = finder(pictures, boxed, relative)
+        return [
+            one
+            if isinstance(one, Candidates)
+            else self.decode(
+                one, (image.shape[1], image.shape[0]), thresh, boxed, nms, kind, relative
+            )
+            for one, image in zip(found, pictures, strict=True)
+        ]
+
+    @property
+    def _finds(self) -> bool:
+        """Whether boxes are found on a GPU: not of heads that `decode` refuses."""
+        heads = [head_of(node) for node in self.detection_heads]
+        classes = {head.classes for head in heads}
+        plain = all(getattr(head, "coords", 4) == 4 for head in heads)
+        return self._gpu is not None and len(classes) == 1 and plain
+
+    def _finder(self, batch: int, thresh: float, nms: float, kind: str, beta: float) -> CudaFinder:
+        from .plan.cuda.ends import CudaFinder
+
+        with self._turn:
+            plan: Any = self.plan_of(batch)
+            key = (batch, thresh, nms, kind, beta)
+            for other, finder in list(self._finders.items()):
+                if finder.plan not in self._plans.values():
+                    del self._finders[other]
+            if key not in self._finders:
+                while len(self._finders) >= FINDERS:
+                    del self._finders[next(iter(self._finders))]
+                self._finders[key] = CudaFinder(
+                    plan, self.detection_heads, thresh=thresh, nms=nms, kind=kind, beta=beta
+                )
+            return self._finders[key]
+
+    def _suppression(self, kind: str | None) -> tuple[str, float]:
+        """Return how overlap is measured, and its exponent: as the last head says."""
+        last = head_of(self.detection_heads[-1])
+        how = str(kind or getattr(last, "nms_kind", "default"))
+        return how, float(getattr(last, "beta_nms", 0.6))
 
     def candidates(
         self,
@@ -206,6 +280,8 @@ class Detector:
         kind      how overlap is measured; None does what the last head's nms_kind says
         relative  boxes in shares of the picture; otherwise in pixels
         """
+        if self._finds and nms:
+            return self._find([image], thresh, letter_box, nms, kind, relative)[0]
         outputs = self.forward(self.prepare(image, letter_box))
         size = (image.shape[1], image.shape[0])
         return self.decode(outputs, size, thresh, letter_box, nms, kind, relative)
@@ -246,9 +322,7 @@ class Detector:
         boxes = correct(found.boxes, net_w, net_h, *size, boxed, relative)
         if not nms:
             return found.moved(boxes)
-        last = head_of(self.detection_heads[-1])
-        how = str(kind or getattr(last, "nms_kind", "default"))
-        return suppress(found.moved(boxes), self.ops, nms, how, getattr(last, "beta_nms", 0.6))
+        return suppress(found.moved(boxes), self.ops, nms, *self._suppression(kind))
 
     def forward(self, x: NDArray[np.float32]) -> dict[int, NDArray[np.float32]]:
         """Return the output of each head, by its layer's index, for one network input.

@@ -7,7 +7,9 @@ import pytest
 
 import darkpy
 from darkpy import cuda, kernels
-from darkpy.errors import DeviceError
+from darkpy.detect import FINDERS
+from darkpy.errors import DeviceError, ImageError
+from darkpy.plan.cuda import ends
 from tests.hostcuda import missing
 from tests.hostcuda.cupy import cupy
 from tests.tiny import write_model
@@ -66,3 +68,48 @@ def test_several_pictures_at_once(gpu, folder, image):
     pictures = [image, image[:, ::-1].copy(), image[::-1].copy()] * 3
     for one, found in zip(pictures, detector.detect(pictures, 0.1), strict=True):
         np.testing.assert_allclose(found.xyxy, detector.detect(one, 0.1).xyxy, atol=1e-3)
+
+
+@pytest.mark.parametrize("letter_box", [False, True])
+@pytest.mark.parametrize("relative", [False, True])
+def test_boxes_before_they_are_sorted_are_those_of_the_processor(
+    gpu, folder, image, letter_box, relative
+):
+    files = (folder / "tiny.cfg", folder / "tiny.weights")
+    here, there = (
+        darkpy.load(*files, device=device, precision="fp32").candidates(
+            image, 0.1, letter_box, 0.3, relative=relative
+        )
+        for device in ("cpu", "cuda:0")
+    )
+    assert len(here) == len(there) > 3
+    orders = [np.lexsort(one.boxes.round(2).T) for one in (here, there)]
+    scale = 1 if relative else 80
+    for name, atol in (("boxes", 1e-5 * scale), ("objectness", 1e-5), ("probs", 1e-5)):
+        ours, theirs = (getattr(one, name)[k] for one, k in zip((here, there), orders, strict=True))
+        np.testing.assert_allclose(theirs, ours, rtol=0, atol=atol)
+
+
+def test_more_boxes_than_are_brought_over_are_found_here(gpu, folder, image, monkeypatch):
+    files = (folder / "tiny.cfg", folder / "tiny.weights")
+    detector = darkpy.load(*files, device="cuda:0", precision="fp32")
+    wanted = detector.detect(image, 0.1)
+    monkeypatch.setattr(ends, "MOST", 2)
+    detector._finders.clear()
+    same(detector.detect(image, 0.1), wanted, 1e-3)
+
+
+def test_what_finds_boxes_is_kept_for_some_thresholds(gpu, folder, image):
+    detector = darkpy.load(folder / "tiny.cfg", folder / "tiny.weights", device="cuda:0")
+    for thresh in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
+        detector.detect(image, thresh)
+    assert len(detector._finders) == FINDERS
+    first = next(iter(detector._finders.values()))
+    detector.detect(image, 0.3)
+    assert next(iter(detector._finders.values())) is first
+
+
+def test_no_picture_is_refused_as_on_the_processor(gpu, folder):
+    detector = darkpy.load(folder / "tiny.cfg", folder / "tiny.weights", device="cuda:0")
+    with pytest.raises(ImageError, match="expected an array"):
+        detector.detect(np.zeros((4, 4, 2), np.uint8))

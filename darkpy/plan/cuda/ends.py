@@ -14,6 +14,7 @@ from ...kernels import launchers
 from ...kernels.cuda.decode import Head
 from ...layers.base import Shape
 from ...network import Node
+from .plan import CudaPlan, Floats
 
 MOST = 512  # boxes of a picture, each of one class, that are brought to the host: 16 kB
 KEYS = ("new_coords", "scale_x_y", "yolo_point", "classfix", "side", "num", "sqrt")
@@ -100,6 +101,49 @@ class DeviceBoxes:
             None if count >= len(rows) else Candidates.of_rows(rows[1 : 1 + count], self.classes)
             for rows, count in zip(found, counts, strict=True)
         ]
+
+
+class CudaFinder:
+    """The boxes in pictures, by a plan for so many of them: pictures go over, and boxes come back.
+
+    nodes  the detection heads of the plan's network
+    The others are as in `DeviceBoxes`.
+    """
+
+    def __init__(
+        self, plan: CudaPlan, nodes: Sequence[Node], *, thresh: float, **suppression: Any
+    ) -> None:
+        self.plan = plan
+        self.nodes = nodes
+        device, image = plan.device, plan.program.network.image
+        with device.scope():
+            self._boxes = DeviceBoxes(
+                device, nodes, image, plan.outputs, thresh=thresh, most=MOST, **suppression
+            )
+            calls = [*plan.forward, *device.bind(self._boxes.launches)]
+            self._find = device.capture(calls)  # one graph
+
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], letter_box: bool, relative: bool = True
+    ) -> list[Candidates | dict[int, Floats]]:
+        """Return the boxes of each picture after suppression; see `picture` and `DeviceBoxes`.
+
+        Of a picture with more boxes than `MOST` it is the outputs of the heads that are returned,
+        by index.
+        """
+        plan, device = self.plan, self.plan.device
+        with plan.turn, device.scope():
+            for place, image in zip(plan.input("image"), images, strict=True):
+                device.run(picture(device, place, image, letter_box))
+            sizes = [(image.shape[1], image.shape[0]) for image in images]
+            self._boxes.prepare(sizes, letter_box, relative)
+            self._find()
+            found = self._boxes.read()
+            return [self._outputs(i) if one is None else one for i, one in enumerate(found)]
+
+    def _outputs(self, picture: int) -> dict[int, Floats]:
+        outputs, device = self.plan.outputs, self.plan.device
+        return {node.index: device.download(outputs[node.index][picture]) for node in self.nodes}
 
 
 def _head(device: Any, node: Node, y: Any, is_raw: bool) -> Head:

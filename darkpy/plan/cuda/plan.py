@@ -145,6 +145,11 @@ class CudaPlan:
             self._graphs[back] = self.device.capture(self.backward if back else self.forward)
         self._graphs[back]()
 
+    @property
+    def turn(self) -> Turn:
+        """What threads that use one plan take turns by."""
+        return self._turn
+
     def at(self, value: Value) -> Any:
         """Return the Map, or the float32 array, that a Value is."""
         if value in self._arrays:
