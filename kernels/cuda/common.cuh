@@ -151,9 +151,11 @@ DEVICE void store16(void* address, uint4 value) { *(uint4*)address = value; }
 // both are multiples of 16. Those since the last commit are a group.
 DEVICE void cp_async16(void* shared, const void* global, bool inside) {
 #ifdef DARKPY_AMPERE
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(shared)),
-               "l"(global), "r"(inside ? 16 : 0)
-               : "memory");
+  asm volatile(
+      "{\n.reg .pred outside;\nsetp.eq.u32 outside, %2, 0;\n"
+      "cp.async.cg.shared.global [%0], [%1], 16, outside;\n}\n" ::"r"(shared_address(shared)),
+      "l"(global), "r"((unsigned)inside)
+      : "memory");
 #else
   store16(shared, inside ? load16(global) : make_uint4(0, 0, 0, 0));
 #endif
@@ -188,8 +190,8 @@ DEVICE void cp_async_wait() {
 // The place of a tile, `bytes` (a multiple of 32, less than 128) into its rows.
 DEVICE unsigned long long wgmma_tile(const void* tile, int bytes) {
   const unsigned long long eight_rows = 1024, swizzle_of_128_bytes = 1;
-  unsigned long long address = (shared_address(tile) + bytes) & 0x3FFFF;
-  return address >> 4 | eight_rows >> 4 << 32 | swizzle_of_128_bytes << 62;
+  unsigned long long address = shared_address(tile) & 0x3FFFF;
+  return (address >> 4) + (bytes >> 4) | eight_rows >> 4 << 32 | swizzle_of_128_bytes << 62;
 }
 
 DEVICE void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory"); }

@@ -5,8 +5,10 @@
 
 constexpr int DEPTH = 4;  // pieces of the sum at a time: rows of 64 bytes
 
-// Where a piece of a row lies, in pieces: so turned that the pieces of eight rows lie in all banks.
-DEVICE int place(int row, int piece) { return row * DEPTH + (piece ^ (row / 2 & 3)); }
+constexpr int ROW = DEPTH * 16;
+
+// Where a piece of a row lies: so turned that the pieces of eight rows lie in all banks.
+DEVICE int place(int row, int piece) { return row * ROW + (piece ^ (row / 2 & 3)) * 16; }
 
 // y = A(x * weights + bias) + residual, for BM pixels by BN filters a block, WM by WN a warp.
 //   x          the map; weights [filter][tap][channel], padded to pieces, of the same type
@@ -20,12 +22,10 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32)
              const float* __restrict__ bias, const Out* residual, Out* y, float* partials,
              float* sums, unsigned* arrived, const Geometry g) {
   typedef typename P::Type T;
-  constexpr int THREADS = BM / WM * (BN / WN) * 32, STAGE = (BM + BN) * DEPTH;
-  constexpr int PER_PASS = THREADS / DEPTH, LEFT = BM / PER_PASS, RIGHT = BN / PER_PASS;
+  constexpr int THREADS = BM / WM * (BN / WN) * 32, STAGE = (BM + BN) * ROW;
   constexpr int TM = WM / 16, TN = WN / 8;
-  static_assert(BM % PER_PASS == 0 && BN % PER_PASS == 0 && TN % 2 == 0);
+  static_assert(TN % 2 == 0);
   extern __shared__ __align__(1024) unsigned char smem[];
-  uint4* pieces = (uint4*)smem;
   const int t = threadIdx.x, lane = t % 32, warp = t / 32;
   const int warp_row = warp / (BN / WN) * WM, warp_column = warp % (BN / WN) * WN;
   const int filter_tiles = (g.filters + BN - 1) / BN, group = blockIdx.y / filter_tiles;
@@ -35,37 +35,18 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32)
   const int steps = (total + DEPTH - 1) / DEPTH, share = (steps + g.splits - 1) / g.splits;
   const int begin = min((int)blockIdx.z * share, steps), end = min(begin + share, steps);
 
-  const T* map = x + group * g.channels;
-  const T* filters = weights + (size_t)group * g.filters * g.window * g.channels;
-  Window windows[LEFT];
-#pragma unroll
-  for (int i = 0; i < LEFT; i++) windows[i].begin(g, first_pixel + t / DEPTH + i * PER_PASS);
-  int at = begin * DEPTH + t % DEPTH;
-  Walk<T> walk;
-  walk.begin(g, at);
-
+  Gather<T, DEPTH, BM, BN, THREADS> gather;
+  gather.begin(g, x, weights, group, first_pixel, first_filter, begin);
+  const int own = place(t / DEPTH, t % DEPTH);
+  auto stage_of = [&](int step) { return smem + (unsigned)step % STAGES * STAGE; };
   auto load = [&](int step) {
-    uint4* left = pieces + step % STAGES * STAGE;
-    uint4* right = left + BM * DEPTH;
-    bool more = at < total;
-#pragma unroll
-    for (int i = 0; i < LEFT; i++) {
-      bool inside = more && windows[i].has(walk);
-      const T* from = inside ? map + (windows[i].base + walk.map) : x;
-      cp_async16(left + place(t / DEPTH + i * PER_PASS, t % DEPTH), from, inside);
-    }
-#pragma unroll
-    for (int i = 0; i < RIGHT; i++) {
-      int row = t / DEPTH + i * PER_PASS, filter = first_filter + row;
-      bool inside = more && filter < g.filters;
-      const T* from =
-          inside ? filters + ((size_t)filter * g.window * g.channels + walk.weights) : weights;
-      cp_async16(right + place(row, t % DEPTH), from, inside);
-    }
-    at += DEPTH;
-    walk.advance(g, DEPTH);
+    gather.load(g, stage_of(step), stage_of(step) + BM * ROW, own);
   };
 
+  // Fragments' rows of this lane, of the first two pieces; others are 16 rows and 2 pieces apart.
+  const int left_own = place(warp_row + lane % 16, lane / 16);
+  const int right_own =
+      BM * ROW + place(warp_column + lane % 8 + lane / 16 * 8, lane / 8 % 2);
   float sum[TM][TN][4] = {};
 #pragma unroll
   for (int i = 0; i < STAGES - 1; i++) {
@@ -77,23 +58,23 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32)
     __syncthreads();
     if (step + STAGES - 1 < end) load(step + STAGES - 1);
     cp_async_commit();
-    const uint4* from_left = pieces + step % STAGES * STAGE;
-    const uint4* from_right = from_left + BM * DEPTH;
+    const unsigned char* stage = stage_of(step);
 #pragma unroll
     for (int two = 0; two < DEPTH; two += 2) {
+      const unsigned char* from_left = stage + (left_own ^ two * 16);
+      const unsigned char* from_right = stage + (right_own ^ two * 16);
       typename P::Left left[TM];
       typename P::Right right[TN];
 #pragma unroll
       for (int i = 0; i < TM; i++) {
         uint32_t r[4];
-        ldmatrix_x4(r, from_left + place(warp_row + i * 16 + lane % 16, two + lane / 16));
+        ldmatrix_x4(r, from_left + i * 16 * ROW);
         left[i] = P::left(r);
       }
 #pragma unroll
       for (int j = 0; j < TN; j += 2) {
         uint32_t r[4];
-        int row = warp_column + j * 8 + lane % 8 + lane / 16 * 8;
-        ldmatrix_x4(r, from_right + place(row, two + lane / 8 % 2));
+        ldmatrix_x4(r, from_right + j * 8 * ROW);
         right[j] = P::right(r[0], r[1]);
         right[j + 1] = P::right(r[2], r[3]);
       }

@@ -17,7 +17,8 @@ MOST_TAPS = 32  # along an axis
 class Tile:
     """What a block computes: pixels by filters, what each of its warps does, and stages of copies.
 
-    rate  multiply-adds a cycle of 16 bits that a full processor of an H200 makes of it
+    rate  multiply-adds a cycle of 16 bits that a full processor of an H200 makes of it: what its
+          instructions, its products, shared memory and the L2 cache allow, by the SASS of a step
     step  bytes of a row of an operand at a time: DEPTH pieces of the source
     """
 
@@ -53,17 +54,17 @@ class Tile:
 
 
 TILES = (
-    Tile(128, 128, 64, 32, 4, 1300),
-    Tile(128, 64, 64, 32, 4, 1100),
-    Tile(64, 64, 32, 32, 4, 900),
-    Tile(128, 32, 32, 32, 4, 700),
-    Tile(32, 64, 16, 32, 4, 600),
-    Tile(32, 32, 16, 16, 4, 350),
+    Tile(128, 128, 64, 32, 4, 1000),
+    Tile(128, 64, 64, 32, 4, 900),
+    Tile(64, 64, 32, 32, 4, 680),
+    Tile(128, 32, 32, 32, 4, 610),
+    Tile(32, 64, 16, 32, 4, 450),
+    Tile(32, 32, 16, 16, 4, 310),
 )
 HOPPER_TILES = (  # four warps compute 64 pixels together
     Tile(128, 256, 16, 256, 4, 1800, 128),
-    Tile(128, 128, 16, 128, 4, 1700, 128),
-    Tile(128, 64, 16, 64, 4, 1250, 128),
+    Tile(128, 128, 16, 128, 4, 1500, 128),
+    Tile(128, 64, 16, 64, 4, 1000, 128),
 )
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16)
 ALONE = 220  # cycles of 64 bytes of a block that has a processor to itself: what nothing hides

@@ -25,10 +25,10 @@ __global__ void __launch_bounds__(BM * 2, 1)
                    const Geometry g) {
   typedef typename P::Type T;
   constexpr int THREADS = BM * 2, STAGE = (BM + BN) * BYTES, AHEAD = STAGES - 2;
-  constexpr int PER_PASS = THREADS / DEPTH, LEFT = BM / PER_PASS, RIGHT = BN / PER_PASS;
-  static_assert(BM % 64 == 0 && BN % PER_PASS == 0 && AHEAD > 0);
+  static_assert(BM % 64 == 0 && AHEAD > 0);
   extern __shared__ __align__(1024) unsigned char smem[];
   const int t = threadIdx.x, lane = t % 32, warp = t / 32;
+  const int warpgroup = __shfl_sync(~0u, warp / 4, 0);  // the compiler sees that it is one number
   const int filter_tiles = (g.filters + BN - 1) / BN, group = blockIdx.y / filter_tiles;
   const int first_pixel = blockIdx.x * BM, first_filter = blockIdx.y % filter_tiles * BN;
 
@@ -36,35 +36,12 @@ __global__ void __launch_bounds__(BM * 2, 1)
   const int steps = (total + DEPTH - 1) / DEPTH, share = (steps + g.splits - 1) / g.splits;
   const int begin = min((int)blockIdx.z * share, steps), end = min(begin + share, steps);
 
-  const T* map = x + group * g.channels;
-  const T* filters = weights + (size_t)group * g.filters * g.window * g.channels;
-  Window windows[LEFT];
-#pragma unroll
-  for (int i = 0; i < LEFT; i++) windows[i].begin(g, first_pixel + t / DEPTH + i * PER_PASS);
-  int at = begin * DEPTH + t % DEPTH;
-  Walk<T> walk;
-  walk.begin(g, at);
-
+  Gather<T, DEPTH, BM, BN, THREADS> gather;
+  gather.begin(g, x, weights, group, first_pixel, first_filter, begin);
+  const int own = swizzled(t / DEPTH, t % DEPTH);
+  auto stage_of = [&](int step) { return smem + (unsigned)step % STAGES * STAGE; };
   auto load = [&](int step) {
-    unsigned char* left = smem + step % STAGES * STAGE;
-    unsigned char* right = left + BM * BYTES;
-    bool more = at < total;
-#pragma unroll
-    for (int i = 0; i < LEFT; i++) {
-      bool inside = more && windows[i].has(walk);
-      const T* from = inside ? map + (windows[i].base + walk.map) : x;
-      cp_async16(left + swizzled(t / DEPTH + i * PER_PASS, t % DEPTH), from, inside);
-    }
-#pragma unroll
-    for (int i = 0; i < RIGHT; i++) {
-      int row = t / DEPTH + i * PER_PASS, filter = first_filter + row;
-      bool inside = more && filter < g.filters;
-      const T* from =
-          inside ? filters + ((size_t)filter * g.window * g.channels + walk.weights) : weights;
-      cp_async16(right + swizzled(row, t % DEPTH), from, inside);
-    }
-    at += DEPTH;
-    walk.advance(g, DEPTH);
+    gather.load(g, stage_of(step), stage_of(step) + BM * BYTES, own);
   };
 
   float sum[BN / 2] = {};
@@ -77,8 +54,8 @@ __global__ void __launch_bounds__(BM * 2, 1)
     cp_async_wait<AHEAD - 1>();
     fence_async_proxy();
     __syncthreads();
-    const unsigned char* left = smem + step % STAGES * STAGE + warp / 4 * 64 * BYTES;
-    const unsigned char* right = smem + step % STAGES * STAGE + BM * BYTES;
+    const unsigned char* left = stage_of(step) + warpgroup * 64 * BYTES;
+    const unsigned char* right = stage_of(step) + BM * BYTES;
     wgmma_fence();
 #pragma unroll
     for (int i = 0; i < BYTES; i += STEP) {

@@ -74,9 +74,9 @@ struct Window {
     int column = pixel % g.out_columns, rest = pixel / g.out_columns;
     int row = rest % g.out_rows, picture = rest / g.out_rows;
     int top = row * g.y.stride + g.y.offset, left = column * g.x.stride + g.x.offset;
-    base = ((picture * g.rows + top) * g.columns + left) * g.pitch;
-    rows = columns = 0;
+    base = rows = columns = 0;
     if (pixel >= g.pixels) return;
+    base = ((picture * g.rows + top) * g.columns + left) * g.pitch;
     for (int j = 0; j < g.y.count; j++) {
       rows |= (unsigned)((unsigned)(top + j * g.y.delta) < (unsigned)g.rows) << j;
     }
@@ -87,6 +87,58 @@ struct Window {
   template <class T>
   DEVICE bool has(const Walk<T>& walk) const {
     return rows >> walk.row & columns >> walk.column & 1;
+  }
+};
+
+// What a thread copies of both operands: the same piece of ROW of every PASS-th pixel and filter, from
+// step to step of the sum the next ROW pieces. Addresses of what is outside are made, not read.
+template <class T, int ROW, int BM, int BN, int THREADS>
+struct Gather {
+  static constexpr int PASS = THREADS / ROW, LEFT = BM / PASS, RIGHT = BN / PASS;
+  static_assert(BM % PASS == 0 && BN % PASS == 0 && PASS % 8 == 0);
+  const T *map, *filters;
+  Window windows[LEFT];
+  Walk<T> walk;
+  int left_pieces;      // of the sum, from the thread's own on
+  int pass;             // numbers of PASS filters
+  unsigned has_filter;  // a bit each
+
+  // `step` is the first step of the sum.
+  DEVICE void begin(const Geometry& g, const T* x, const T* weights, int group, int first_pixel,
+                    int first_filter, int step) {
+    int row = threadIdx.x / ROW, at = step * ROW + threadIdx.x % ROW;
+    int filter_size = g.window * g.channels;
+    map = x + group * g.channels;
+    filters = weights + (size_t)(group * g.filters + first_filter + row) * filter_size;
+    pass = PASS * filter_size;
+    has_filter = 0;
+#pragma unroll
+    for (int i = 0; i < RIGHT; i++) {
+      has_filter |= (unsigned)(first_filter + row + i * PASS < g.filters) << i;
+    }
+#pragma unroll
+    for (int i = 0; i < LEFT; i++) windows[i].begin(g, first_pixel + row + i * PASS);
+    walk.begin(g, at);
+    int pieces = g.channels / PIECE<T>;
+    left_pieces = g.y.count * g.x.count * pieces - at;
+  }
+
+  // Begin to copy to two tiles, in which the thread's first piece has its place at `place` bytes.
+  DEVICE void load(const Geometry& g, unsigned char* left, unsigned char* right, int place) {
+    bool more = left_pieces > 0;
+#pragma unroll
+    for (int i = 0; i < LEFT; i++) {
+      const T* from = map + (windows[i].base + walk.map);
+      cp_async16(left + place + i * PASS * ROW * 16, from, more & windows[i].has(walk));
+    }
+    const T* from = filters + walk.weights;
+    unsigned inside = more ? has_filter : 0;
+#pragma unroll
+    for (int i = 0; i < RIGHT; i++, from += pass) {
+      cp_async16(right + place + i * PASS * ROW * 16, from, inside >> i & 1);
+    }
+    left_pieces -= ROW;
+    walk.advance(g, ROW);
   }
 };
 
