@@ -66,16 +66,24 @@ def normalize(
     biases: Any,
     activation: str,
     pool: bool,
+    partials: Any = None,
+    rows_per_block: int = 0,
 ) -> list[Launch]:
     """y = the activation of x normalised over the batch, pooled or not; mean; variance.
 
     pool  take the largest of each 2 x 2 cells; height and width of x are even
+    partials, rows_per_block  as in `finish_statistics`, where they are known; or x is read for them
     """
     out, *statistics = y
     (mean, variance) = statistics
     vectors = (scales, biases, mean, variance)
+    if partials is None:
+        first = batch_statistics(device, (mean, variance), x)
+    else:
+        keys = {"pixels": x.pixels, "rows_per_block": rows_per_block}
+        first = finish_statistics(device, (mean, variance), partials, **keys)
     return [
-        *batch_statistics(device, (mean, variance), x),
+        *first,
         _normalized(device, out, x, vectors, activation, pool),
     ]
 

@@ -215,9 +215,7 @@ def _launch(
     depth = part.y.count * part.x.count * channels
     _refuse(size, groups, x, y)
     if tile is None or splits is None:
-        shape = (pixels, filters, groups, depth, x.piece, precision)
-        here = {"arch": device.arch, "most_shared": device.most_shared}
-        known = choose(device.processors, *shape, **here)
+        known = _chosen(device, pixels, filters, groups, depth, x.piece, precision)
         tile, splits = tile or known[0], splits or known[1]
     sizes = struct(
         rows=x.h, columns=x.w, pitch=x.pitch, channels=channels, filters=filters, groups=groups,
@@ -290,6 +288,20 @@ def choose(
     return min(((tile, s) for tile in tiles for s in known), key=lambda one: cycles(*one))
 
 
-def statistics_room(pixels: int, tile: Tile, filters: int) -> int:
-    """Return the numbers of ``partials`` of a convolution."""
-    return -(-pixels // tile.pixels) * 2 * filters
+def _chosen(device: Device, *shape: Any) -> tuple[Tile, int]:
+    here = {"arch": device.arch, "most_shared": device.most_shared}
+    return choose(device.processors, *shape, **here)
+
+
+def chosen(
+    device: Device, y: Map, x: Map, *, size: int, groups: int = 1, precision: str
+) -> tuple[Tile, int]:
+    """Return the tile and the splits that `convolve` takes for a whole map."""
+    depth = size * size * padded(x.c // groups, x.type)
+    return _chosen(device, y.pixels, y.c // groups, groups, depth, x.piece, precision)
+
+
+def statistics_room(pixels: int, filters: int) -> int:
+    """Return the numbers of ``partials`` of a convolution, whatever its tile is."""
+    least = min(one.pixels for one in TILES)
+    return -(-pixels // least) * 2 * filters

@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import DeviceError
 from ...kernels import launchers
 from ...kernels.cuda.conv2d import way
+from ...kernels.cuda.convolve import chosen
 from ...kernels.cuda.depthwise import depthwise, pack_taps, tap_count
 from ...kernels.cuda.device import TYPES, Device, Launch
 from ...kernels.cuda.grouped import band_count, grouped, pack_bands
@@ -96,7 +97,7 @@ def _convolve(bench: Bench, op: Op) -> list[Launch]:
     n, bias = op.numbers, op.numbers["bias"]
     w = n["w"] if n["scale"] is None else n["w"] * n["scale"][:, None, None, None]
     w = turned(w, n["groups"]) if n.get("turned") else w
-    x, y = bench.at(op.inputs[0]), bench.at(op.output)
+    x, y = bench.at(op.inputs[0]), bench.at(op.outputs[0])
     residual = bench.at(op.inputs[1]) if n["residual"] != "none" else None
     give = bench.given if bench.learns else bench.once
     bias = None if bias is None else give(bias)
@@ -108,6 +109,8 @@ def _convolve(bench: Bench, op: Op) -> list[Launch]:
         how |= {"groups": n["groups"], "repeat": n.get("repeat", 1), "precision": bench.precision}
         packed, launches = _packed(bench, w, x.type, n["groups"])
         first = n["residual"] == "before"
+        if len(op.outputs) > 1:
+            how["partials"] = bench.at(op.outputs[1])
         return [
             *launches,
             *cuda.convolve(device, y, x, packed, bias, residual, residual_first=first, **how),
@@ -133,6 +136,24 @@ def _connect(bench: Bench, op: Op) -> list[Launch]:
     bias = None if bias is None else bench.once(bias)
     how = {"activation": n["activation"], "precision": bench.precision}
     found: list[Launch] = cuda.connect(bench.device, y, x, packed, bias, **how)
+    return found
+
+
+def _normalize(bench: Bench, op: Op) -> list[Launch]:
+    """Take the statistics from the convolution before, where it has summed them."""
+    y, *partials = op.inputs
+    keys = {key: _placed(bench, one) for key, one in op.numbers.items()}
+    if partials:
+        conv = bench.program.writer(y)
+        assert conv is not None
+        given = bench.at(conv.inputs[0])
+        size, x = conv.numbers["w"].shape[2], bench.at(y)
+        tile, _ = chosen(bench.device, x, given, size=size, precision=bench.precision)
+        keys |= {"partials": bench.at(partials[0]), "rows_per_block": tile.pixels}
+        count = -(-x.pixels // tile.pixels) * 2 * x.c
+        keys["partials"] = keys["partials"][:count]
+    outs = tuple(bench.at(one) for one in op.outputs)
+    found: list[Launch] = cuda.normalize(bench.device, outs, bench.at(y), **keys)
     return found
 
 
@@ -183,6 +204,7 @@ LOWERINGS: dict[str, Lower] = {
     "take": _take,
     "convolve": _convolve,
     "connect": _connect,
+    "normalize": _normalize,
     "input_grad": _input_grad,
     "conv2d_weight_grad": _weight_grad,
 }

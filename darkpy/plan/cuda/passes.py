@@ -8,8 +8,10 @@ from functools import partial
 import numpy as np
 
 from ... import kernels
+from ...kernels.cuda.convolve import statistics_room
 from .. import training
 from ..passes import (
+    PLAIN,
     Pass,
     _absorb,
     drop_identities,
@@ -69,6 +71,7 @@ def training_passes(type_: str) -> list[Pass]:
         training.elide_gradients,
         training.reuse_maps,
         fuse_sums,
+        fuse_statistics,
         take_inputs,
         partial(store, type_=type_),
     ]
@@ -106,6 +109,21 @@ def fuse_sums(program: Program) -> None:
             continue
         op.args.append(other)
         _absorb(program, op, add)
+
+
+def fuse_statistics(program: Program) -> None:
+    """Let a convolution sum up what batch norm needs to know of what it writes."""
+    for norm in [op for op in program.ops if op.kind == "normalize"]:
+        (y,) = norm.inputs
+        conv = program.writer(y)
+        if conv is None or conv.kind != "convolve" or y.base is not None:
+            continue
+        plain = all(conv.numbers[key] == value for key, value in PLAIN.items() if key != "bias")
+        if plain and conv.numbers["bias"] is None and conv.numbers["groups"] == 1:
+            pixels = y.size // y.shape[1]
+            partials = Value((statistics_room(pixels, y.shape[1]),))
+            conv.outputs.append(partials)
+            norm.args.append(partials)
 
 
 def _known(program: Program, value: Value, op: Op) -> bool:
