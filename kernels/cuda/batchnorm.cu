@@ -266,9 +266,25 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-// rolling += momentum (batch - rolling)
+// rolling += momentum (batch - rolling), of as many pairs of vectors as the grid has rows.
 __global__ void __launch_bounds__(256)
-    roll_average(float* rolling, const float* __restrict__ batch, float momentum, int count) {
+    roll_averages(float* rolling0, const float* batch0, int count0, float* rolling1,
+                  const float* batch1, int count1, float* rolling2, const float* batch2, int count2,
+                  float* rolling3, const float* batch3, int count3, float* rolling4,
+                  const float* batch4, int count4, float* rolling5, const float* batch5, int count5,
+                  float* rolling6, const float* batch6, int count6, float* rolling7,
+                  const float* batch7, int count7, float momentum) {
   int i = blockIdx.x * 256 + threadIdx.x;
-  if (i < count) rolling[i] = rolling[i] * (1.f - momentum) + momentum * batch[i];
+  auto roll = [&](int pair, float* rolling, const float* batch, int count) {
+    if (blockIdx.y != pair || i >= count) return;
+    rolling[i] = rolling[i] * (1.f - momentum) + momentum * batch[i];
+  };
+  roll(0, rolling0, batch0, count0);
+  roll(1, rolling1, batch1, count1);
+  roll(2, rolling2, batch2, count2);
+  roll(3, rolling3, batch3, count3);
+  roll(4, rolling4, batch4, count4);
+  roll(5, rolling5, batch5, count5);
+  roll(6, rolling6, batch6, count6);
+  roll(7, rolling7, batch7, count7);
 }

@@ -16,9 +16,11 @@ __all__ = [
     "normalize",
     "normalize_grad",
     "roll_average",
+    "roll_averages",
 ]
 
 FILE = "batchnorm.cu"
+PAIRS = 8  # of vectors that a launch rolls
 
 
 def batch_statistics(device: Device, y: tuple[Any, Any], x: Map) -> list[Launch]:
@@ -156,6 +158,22 @@ def _check_even(x: Map, pool: bool) -> None:
 
 def roll_average(device: Device, rolling: Any, batch: Any) -> list[Launch]:
     """Move the rolling statistic a hundredth of the way towards the batch's, in place."""
-    count = rolling.size
-    args = (rolling, batch, np.float32(ROLLING_MOMENTUM), np.int32(count))
-    return [Launch(FILE, "roll_average", *over(count), args)]
+    return roll_averages(device, rolling, batch)
+
+
+def roll_averages(device: Device, *vectors: Any) -> list[Launch]:
+    """Do so for several: rolling, batch's, rolling, batch's, ...; eight pairs in a launch."""
+    pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+    return [_rolled(pairs[i : i + PAIRS]) for i in range(0, len(pairs), PAIRS)]
+
+
+def _rolled(pairs: list[tuple[Any, Any]]) -> Launch:
+    filled = pairs + [pairs[0]] * (PAIRS - len(pairs))
+    args = tuple(part for rolling, batch in filled for part in (rolling, batch, _count(rolling)))
+    (across,), block = over(max(rolling.size for rolling, _ in pairs))
+    grid = (across, len(pairs))
+    return Launch(FILE, "roll_averages", grid, block, (*args, np.float32(ROLLING_MOMENTUM)))
+
+
+def _count(vector: Any) -> np.int32:
+    return np.int32(vector.size)

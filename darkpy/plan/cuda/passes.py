@@ -61,6 +61,7 @@ def training_passes(type_: str) -> list[Pass]:
         partial(compute_weights, kinds=("blur_kernel",)),
         training.drop_identities,
         training.defer_statistics,
+        gather_statistics,
         training.fuse_normalize,
         training.fuse_pool,
         training.fuse_bias,
@@ -87,6 +88,16 @@ def compute_weights(program: Program, kinds: Sequence[str]) -> None:
         for reader in program.readers(op.output):
             reader.args = [weights if one is op.output else one for one in reader.args]
         program.ops.remove(op)
+
+
+def gather_statistics(program: Program) -> None:
+    """Let one op move all rolling averages, at the end of the way forward."""
+    rolls = [op for op in program.ops if op.kind == "roll_average"]
+    if rolls:
+        args = [one for op in rolls for one in op.args]
+        whole = Op("roll_averages", args, {}, [], rolls[0].node)
+        program.ops[program.ops.index(rolls[0])] = whole
+        program.ops = [op for op in program.ops if op not in rolls]
 
 
 def name_gradients(program: Program) -> None:

@@ -105,3 +105,14 @@ def test_statistics_from_those_of_blocks(rng, pixels, rows):
     on.run(launches)
     np.testing.assert_allclose(found[0], x.mean(0, dtype=float), rtol=1e-6)
     np.testing.assert_allclose(found[1], x.var(0, dtype=float, ddof=1), rtol=1e-5)
+
+
+def test_rolls_more_averages_than_a_launch_takes(rng):
+    on = device()
+    pairs = [rng.standard_normal((2, size)).astype(np.float32) for size in (3, 300, *range(1, 9))]
+    truths = [one[0].copy() for one in pairs]
+    for truth, (_, batch) in zip(truths, pairs, strict=True):
+        REFERENCE.roll_average(truth, batch)
+    on.run(cuda.roll_averages(on, *(vector for one in pairs for vector in one)))
+    for truth, (rolling, _) in zip(truths, pairs, strict=True):
+        np.testing.assert_allclose(rolling, truth, rtol=1e-6, atol=1e-7)

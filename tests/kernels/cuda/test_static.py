@@ -111,7 +111,7 @@ INSTANCES = {
         "batchnorm_grad<float, activation::leaky, false>",
         "batch_statistics<half>",
         "finish_statistics",
-        "roll_average",
+        "roll_averages",
     ),
     "best_overlap.cu": plain("best_overlap"),
     "bias.cu": plain("bias<half>", "bias<float>", "bias_grad<half>", "bias_grad<float>"),
