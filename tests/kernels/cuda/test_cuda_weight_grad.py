@@ -8,7 +8,7 @@ import pytest
 
 from darkpy.kernels.cuda.device import Map
 from darkpy.kernels.cuda.packing import PRECISIONS
-from darkpy.kernels.cuda.weight_grad import TILES, dense_weight_grad
+from darkpy.kernels.cuda.weight_grad import MOST, TILES, dense_weight_grad
 from tests.hostcuda import Settings
 from tests.hostcuda.device import host_device
 from tests.kernels.case import Case, conv, conv_grads
@@ -89,3 +89,14 @@ def test_main_loop_wastes_nothing(precision, tile):
     rows = on.kernel(launch.file, launch.name).traffic()
     wasteful = [row for row in rows if row.cost != row.ideal]
     assert {row.space for row in rows} == {"shared", "global"} and not wasteful, wasteful
+
+
+def test_float32_sums_are_no_deeper_than_tensor_cores_add_well():
+    on = device()
+    dy, x = (Map(on.zeros(1, np.float32), 8, c, 416, 416, c, "float") for c in (32, 4))
+    numbers = {"size": 3, "stride": (1, 1), "padding": 1, "dilation": 1}
+    shares = {
+        precision: dense_weight_grad(on, None, dy, x, **numbers, precision=precision)[0].args[-1]
+        for precision in ("tf32", "fp32")
+    }
+    assert shares["fp32"]["share"] <= MOST < shares["tf32"]["share"]
