@@ -72,7 +72,7 @@ template <class T>
 __global__ void __launch_bounds__(256)
     local_seen_grad(const T* __restrict__ dy, int dy_pitch, const float* __restrict__ w,
                     float* __restrict__ seen, int places, int taps, int padded, Sizes of) {
-  int at = blockIdx.x * 256 + threadIdx.x, place = blockIdx.y, start = blockIdx.z * N;
+  int at = blockIdx.y * 256 + threadIdx.x, place = blockIdx.x, start = blockIdx.z * N;
   int depth = of.channels * taps;
   if (at >= depth) return;
   const float* weights = w + (size_t)place * of.filters * depth + at;
@@ -126,7 +126,7 @@ template <class T>
 __global__ void __launch_bounds__(256)
     local_weight_grad(const T* __restrict__ dy, int dy_pitch, const T* __restrict__ x, int x_pitch,
                       float* __restrict__ dw, Window s, Sizes of, int accumulate) {
-  int at = blockIdx.x * 256 + threadIdx.x, place = blockIdx.y, places = s.rows * s.cols;
+  int at = blockIdx.y * 256 + threadIdx.x, place = blockIdx.x, places = s.rows * s.cols;
   int taps = s.high * s.wide, depth = of.channels * taps, cell = cell_of(place, at % taps, s);
   if (at >= depth) return;
   int first = blockIdx.z * 32, last = min(first + 32, of.filters);

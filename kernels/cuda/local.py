@@ -43,7 +43,7 @@ def local_input_grad(
     size, places = w.shape[-1], dy.h * dy.w
     taps, padded = size * size, dx.pieces * dx.piece
     seen = Scratch(dx.n * places * taps * padded)
-    grid = (-(-dx.c * taps // 256), places, -(-dx.n // N))
+    grid = (places, -(-dx.c * taps // 256), -(-dx.n // N))
     numbers = (np.int32(places), np.int32(taps), np.int32(padded))
     args = (*at(dy), w, seen, *numbers, _sizes(dx, dy))
     first = Launch(FILE, f"local_seen_grad<{dx.name}>", grid, (256,), args)
@@ -68,7 +68,7 @@ def local_weight_grad(
     dw, db = grads
     places = dy.h * dy.w
     windows, sizes = _window(x, dy, size, stride, padding), _sizes(x, dy)
-    grid = (-(-x.c * size * size // 256), places, -(-dy.c // 32))
+    grid = (places, -(-x.c * size * size // 256), -(-dy.c // 32))
     args = (*at(dy), *at(x), dw, windows, sizes, np.int32(accumulate))
     numbers = (dy.n, places, dy.c, accumulate)
     of_bias = (*at(dy), db, *map(np.int32, numbers))

@@ -16,6 +16,7 @@ FEWEST = 4  # steps of a split
 # add to it, twice a step (Ootomo and Yokota 2022, https://arxiv.org/abs/2203.03341): 2^-24 of it on
 # average, here 8e-6 at worst. Sums of parts are rounded as all float32 is.
 MOST = 64
+BLOCKS = 65535  # of a grid along z
 
 Tile = tuple[int, int]  # filters by taps and channels, of a block
 TILES: tuple[Tile, ...] = ((32, 64), (64, 64), (128, 128))
@@ -54,6 +55,7 @@ def dense_weight_grad(
     if splits is None:
         splits = spread(device.processors * WARPS * 32 // threads, across * down * groups, steps)
         splits = max(splits, -(-steps // MOST)) if precision == "fp32" else splits
+        splits = min(splits, BLOCKS // groups)
     share = -(-steps // splits)
     splits = -(-steps // share)
     shape = {"channels": x.c // groups, "padded": channels, "taps": high * wide}
