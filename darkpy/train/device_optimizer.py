@@ -58,6 +58,10 @@ class DeviceOptimizer:
         self._filters = device.upload(self._filter_places())
         self.upload()
 
+    def start(self, node: Node, name: str) -> int:
+        """Return where a parameter begins in ``params``."""
+        return self.layout.places[node.owner, name].start
+
     def parameter(self, node: Node, name: str) -> Any:
         """Return where a parameter lies, in its shape."""
         return self.view(self.params, node, name)

@@ -44,7 +44,8 @@ struct Tf32 : Pairs {
 };
 
 // float32 as the sum of two tf32; of the four products that of the two small parts is left out,
-// which is below 2^-21 of the whole.
+// which is below 2^-21 of the whole. Tensor cores cut off what they add to a sum (Ootomo and Yokota
+// 2022, https://arxiv.org/abs/2203.03341), so theirs are short and float's are long.
 struct Fp32 {
   typedef float Type;
   struct Left {
@@ -70,8 +71,11 @@ struct Fp32 {
     return b;
   }
   static DEVICE void multiply(float (&d)[4], const Left& a, const Right& b) {
-    mma_tf32(d, a.low, b.high);
-    mma_tf32(d, a.high, b.low);
-    mma_tf32(d, a.high, b.high);
+    float own[4] = {};
+    mma_tf32(own, a.low, b.high);
+    mma_tf32(own, a.high, b.low);
+    mma_tf32(own, a.high, b.high);
+#pragma unroll
+    for (int i = 0; i < 4; i++) d[i] += own[i];
   }
 };

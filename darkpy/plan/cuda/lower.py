@@ -12,10 +12,10 @@ from ...kernels import launchers
 from ...kernels.cuda.conv2d import way
 from ...kernels.cuda.convolve import chosen
 from ...kernels.cuda.depthwise import depthwise, pack_taps, tap_count
-from ...kernels.cuda.device import TYPES, Device, Launch
+from ...kernels.cuda.device import Device, Launch
 from ...kernels.cuda.grouped import band_count, grouped, pack_bands
 from ...kernels.cuda.linear import as_window
-from ...kernels.cuda.packing import pack, packed_count
+from ...kernels.cuda.packing import pack
 from ..fused import turned
 from ..trace import Draw, Op, Program, Value
 
@@ -43,6 +43,9 @@ class Bench(Protocol):
 
     def once(self, array: Any) -> Any:
         """Return a copy on the device of an array that nobody else asks for; it is not kept."""
+
+    def packed(self, w: Any, groups: int, turned: bool) -> Any:
+        """Return where weights that learn lie packed."""
 
     def draws(self, op: Op) -> Any:
         """Return what stands for a generator of random numbers (kernels/cuda/dropout.py)."""
@@ -107,14 +110,14 @@ def _convolve(bench: Bench, op: Op) -> list[Launch]:
     device = bench.device
     if kind == "dense":
         how |= {"groups": n["groups"], "repeat": n.get("repeat", 1), "precision": bench.precision}
-        packed, launches = _packed(bench, w, x.type, n["groups"])
+        packed = _packed(bench, w, x.type, n["groups"])
         first = n["residual"] == "before"
         if len(op.outputs) > 1:
             how["partials"] = bench.at(op.outputs[1])
-        return [
-            *launches,
-            *cuda.convolve(device, y, x, packed, bias, residual, residual_first=first, **how),
-        ]
+        found: list[Launch] = cuda.convolve(
+            device, y, x, packed, bias, residual, residual_first=first, **how
+        )
+        return found
     how["residual"] = n["residual"] if residual else None
     if kind == "depthwise":
         packed = device.empty(tap_count(x, w.shape[2]), np.float32)
@@ -166,10 +169,10 @@ def _input_grad(bench: Bench, op: Op) -> list[Launch]:
         numbers = {key: one for key, one in op.numbers.items() if key != "w"}
         found = cuda.conv2d_input_grad(bench.device, dx, dy, bench.given(w), **numbers)
         return found
-    packed, launches = _packed(bench, w, dy.type, n["groups"], turned=True)
+    packed = _packed(bench, w, dy.type, n["groups"], turned=True)
     how = {"size": w.shape[2], "precision": bench.precision}
     found = cuda.input_grad(bench.device, dx, dy, packed, *known, **how, **n)
-    return [*launches, *found]
+    return found
 
 
 def _weight_grad(bench: Bench, op: Op) -> list[Launch]:
@@ -180,16 +183,12 @@ def _weight_grad(bench: Bench, op: Op) -> list[Launch]:
     return found
 
 
-def _packed(
-    bench: Bench, w: Any, type_: str, groups: int, turned: bool = False
-) -> tuple[Any, list[Launch]]:
-    """Return weights as tensor cores read them, and the launches that pack those that learn."""
-    if not bench.learns:
-        return bench.once(pack(w, type_, groups, turned)), []
-    count = packed_count(w.shape, type_, groups, turned)
-    packed = bench.device.empty(count, TYPES[type_])
-    how = {"groups": groups, "type_": type_, "turned": turned}
-    return packed, cuda.pack_weights(bench.device, packed, bench.given(w), **how)
+def _packed(bench: Bench, w: Any, type_: str, groups: int, turned: bool = False) -> Any:
+    """Return weights as tensor cores read them; those that learn are packed before all else."""
+    if bench.learns:
+        assert type_ == bench.type, (type_, bench.type)
+        return bench.packed(w, groups, turned)
+    return bench.once(pack(w, type_, groups, turned))
 
 
 def _before(bench: Bench, launches: list[Launch]) -> list[Launch]:

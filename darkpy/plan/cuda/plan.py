@@ -20,6 +20,7 @@ from ..plan import Progress
 from ..trace import Op, Program, Value, trace
 from ..turn import Turn
 from . import lower
+from .packs import Packs
 from .passes import inference_passes
 
 Floats = NDArray[np.float32]
@@ -28,16 +29,26 @@ ALIGNMENT = 256  # bytes
 
 
 class Masters:
-    """Arrays of the host that a device has copies of: parameters, and what is made of them."""
+    """Arrays of the host that a device has copies of: parameters, and what is made of them.
 
-    def __init__(self, device: Device) -> None:
+    flat  float32 on the device: what copies that are adopted are parts of
+    """
+
+    def __init__(self, device: Device, flat: Any = None) -> None:
         self.device = device
+        self.flat = flat
+        self._starts: dict[int, int] = {}
         self._known: dict[int, tuple[Any, Any]] = {}  # the host's array is kept, and so its id
         self.bytes = 0  # of all copies
 
-    def adopt(self, array: Any, copy: Any) -> None:
-        """Let an array of the device be the copy of one of the host."""
+    def adopt(self, array: Any, copy: Any, start: int) -> None:
+        """Let a part of the flat array, and where it begins, be the copy of one of the host."""
         self._known[id(array)] = (array, copy)
+        self._starts[id(array)] = start
+
+    def start(self, array: Any) -> int:
+        """Return where the copy of an array begins that was adopted."""
+        return self._starts[id(array)]
 
     def of(self, array: Any) -> Any:
         """Return the copy of an array, made once; that of another shape is the same memory."""
@@ -98,8 +109,10 @@ class CudaPlan:
             name: device.zeros(value.size, np.float32).reshape(value.shape)
             for name, value in program.inputs.items()
         }
+        self._packs = Packs(device, program, self.type) if self.learns else None
         self.launches = [(op, self._launches(op)) for op in program.ops]
-        forward = [one for op, found in self.launches if not op.back for one in found]
+        forward = self._packs.launches(self._masters.flat) if self._packs else []
+        forward += [one for op, found in self.launches if not op.back for one in found]
         backward = [one for op, found in self.launches if op.back for one in found]
         scratch = self._reserve(room([*forward, *backward]))
         self._build([*forward, *backward], progress)
@@ -170,6 +183,11 @@ class CudaPlan:
     def once(self, array: Any) -> Any:
         """Return a copy on the device of an array that nobody else asks for; it is not kept."""
         return self._masters.once(array)
+
+    def packed(self, w: Any, groups: int, turned: bool) -> Any:
+        """Return where weights that learn lie packed."""
+        assert self._packs is not None, "weights of an inference do not learn"
+        return self._packs.of(self._masters.start(w), w.shape, groups, turned)
 
     def draws(self, op: Op) -> Draws:
         """Return what an op draws its random numbers from."""

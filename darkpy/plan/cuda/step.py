@@ -27,12 +27,16 @@ from .plan import CudaPlan, Masters
 class Home(Protocol):
     """Where a network's parameters are on a device (`darkpy.train.device_optimizer`).
 
-    grads  all gradients in one flat array
+    params, grads  all parameters, and all gradients, in one flat array each
     state  its first number is what losses are multiplied by
     """
 
+    params: Any
     grads: Any
     state: Any
+
+    def start(self, node: Node, name: str) -> int:
+        """Return where a parameter begins in ``params``."""
 
     def parameter(self, node: Node, name: str) -> Any:
         """Return where a parameter lies, in its shape."""
@@ -71,11 +75,12 @@ class CudaTraining:
         self.device = device
         self.precision = precision
         self.home = home
-        self.masters = Masters(device)
+        self.masters = Masters(device, home.params)
         for node in network.nodes:
             if node.owner == node.index:
                 for name, array in params[node.index].items():
-                    self.masters.adopt(array, home.parameter(node, name))
+                    start = home.start(node, name)
+                    self.masters.adopt(array, home.parameter(node, name), start)
         self.fresh = device.zeros(home.grads.size, np.float32)
         with device.scope():
             add = launchers().accumulate(device, home.grads, self.fresh)

@@ -220,7 +220,7 @@ INSTANCES = {
         *plain("step<Sgd, false>", "step<Adam, true>", "follow", "check_finite"),
         *plain("centre", threads=128),
     ),
-    "pack.cu": plain("pack<half>", "pack<float>"),
+    "pack.cu": plain("pack<half>", "pack<float>", "pack_many<half>"),
     "partials.cu": plain("sum_partials"),
     "pool.cu": (
         *wide("maxpool<half, 2>", "maxpool<float, 3>", "maxpool<half, 0>", "maxpool_grad<half>"),
