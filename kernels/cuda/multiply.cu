@@ -9,16 +9,15 @@ struct Steps {
   int picture, cell, single;
 };
 
-// The numbers of a factor at a piece; zeros behind the last channel.
+// The numbers of a factor at a piece.
 template <class T>
-DEVICE Piece<T> load_factor(const T* x, Steps steps, int picture, int cell, int first,
-                            int channels) {
+DEVICE Piece<T> load_factor(const T* x, Steps steps, int picture, int cell, int first) {
   const T* pixel = x + picture * steps.picture + cell * steps.cell;
   if (!steps.single) return Piece<T>::load(pixel + first);
   Piece<T> piece;
   float one = to_float(pixel[0]);
 #pragma unroll
-  for (int j = 0; j < PIECE<T>; j++) piece.at[j] = first + j < channels ? one : 0.f;
+  for (int j = 0; j < PIECE<T>; j++) piece.at[j] = one;
   return piece;
 }
 
@@ -31,8 +30,8 @@ __global__ void __launch_bounds__(256)
   if (i >= count) return;
   int pixel = i / pieces, first = i % pieces * PIECE<T>;
   int picture = pixel / cells, cell = pixel % cells;
-  Piece<T> left = load_factor(x, x_steps, picture, cell, first, channels);
-  Piece<T> right = load_factor(y, y_steps, picture, cell, first, channels);
+  Piece<T> left = load_factor(x, x_steps, picture, cell, first);
+  Piece<T> right = load_factor(y, y_steps, picture, cell, first);
 #pragma unroll
   for (int j = 0; j < PIECE<T>; j++) {
     left.at[j] = first + j < channels ? A::value(left.at[j] * right.at[j]) : 0.f;

@@ -250,6 +250,15 @@ MAPS = [
         )
         for shape in ((2, 2, 6, 6), (2, 5, 6, 6), (2, 4, 3, 3), (2, 3, 12, 12))
     ),
+    Case("shortcut", "smaller", (normal(2, 4, 7, 9), normal(2, 3, 3, 4))),
+    Case("shortcut", "larger", (normal(2, 4, 3, 4), normal(2, 5, 7, 9))),
+    *(
+        Case("shortcut_grad", name, (normal(2, 4, *size),), {"shapes": (shape,)})
+        for name, size, shape in (
+            ("smaller", (7, 9), (2, 3, 3, 4)),
+            ("larger", (3, 4), (2, 5, 7, 9)),
+        )
+    ),
     Case(
         "shortcut",
         "five",
