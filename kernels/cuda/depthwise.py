@@ -48,6 +48,7 @@ def depthwise(
     residual  "before" the activation or "after" it; None: there is no r
     numbers   size, stride, padding, dilation
     """
+    assert r is None or r.type == y.type, (r, y.type)
     fixed = _fixed(**numbers)
     pieces = -(-y.c // x.piece)
     count = y.n * y.h * -(-y.w // COLUMNS) * pieces
@@ -64,6 +65,7 @@ def depthwise_input_grad(
 
     taps  as in `depthwise`, not turned
     """
+    assert dx.type == dy.type, (dx.type, dy.type)
     fixed, right = _fixed(**numbers), numbers["stride"][1]
     before = numbers["padding"] % right if fixed[0] != "0" else 0
     count = dx.n * dx.h * -(-(dx.w + before) // COLUMNS) * dx.pieces
@@ -83,6 +85,7 @@ def depthwise_weight_grad(
     **numbers: Any,
 ) -> list[Launch]:
     """dw (c, 1, size, size) = the gradient of the weights, or is added to what is there."""
+    assert dy.type == x.type, (dy.type, x.type)
     size, lines = numbers["size"], dy.n * dy.h
     taps = size if size in (3, 5) else 1
     across, deep = -(-x.pieces // PIECES), size * size // taps

@@ -61,6 +61,7 @@ def grouped(
     residual  "before" the activation or "after" it; None: there is no r
     numbers   size, stride, padding, dilation
     """
+    assert r is None or r.type == y.type, (r, y.type)
     pieces = -(-y.c // x.piece)
     count = y.n * y.h * -(-y.w // COLUMNS) * pieces
     windows = window(y, x, **numbers) if back else window(x, y, **numbers)
@@ -81,6 +82,7 @@ def grouped_weight_grad(
     **numbers: Any,
 ) -> list[Launch]:
     """dw (f, c / groups, k, k) = the gradient of the weights, or is added to what is there."""
+    assert dy.type == x.type, (dy.type, x.type)
     of, taps, lines = bands(dy, x, groups), numbers["size"] ** 2, dy.n * dy.h
     across, deep = -(-dy.pieces // PIECES), taps * int(of["depth"])
     wanted = max(1, 4 * device.processors // (across * deep))

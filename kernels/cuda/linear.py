@@ -56,6 +56,7 @@ def connect(
     if x.n > FEW and x.h == x.w <= MOST_TAPS:
         how = {"activation": activation, "precision": precision or DEFAULT[x.type]}
         return convolve(device, y, x, weights, bias, size=x.h, **how)
+    assert y.type in (x.type, "float"), (y.type, x.type)
     pictures = PICTURES if x.n > 1 else 1
     wide = y.pieces * y.piece
     grid = (-(-wide // (WARPS * FILTERS)), -(-x.n // pictures))
@@ -75,6 +76,7 @@ def linear_input_grad(
     precision: str | None = None,
 ) -> list[Launch]:
     """dx = the gradient of x, given dy (n, f, 1, 1) and w (f, c h w)."""
+    assert dx.type == dy.type, (dx.type, dy.type)
     if dx.n > FEW and dx.h == dx.w == 1:
         how = {"size": 1, "precision": precision or DEFAULT[dx.type]}
 

@@ -40,6 +40,7 @@ def local_input_grad(
     padding: int,
 ) -> list[Launch]:
     """dx = the gradient of x: of each window first, and then of the cells."""
+    assert dx.type == dy.type, (dx.type, dy.type)
     size, places = w.shape[-1], dy.h * dy.w
     taps, padded = size * size, dx.pieces * dx.piece
     seen = Scratch(dx.n * places * taps * padded)
@@ -65,6 +66,7 @@ def local_weight_grad(
     accumulate: bool = False,
 ) -> list[Launch]:
     """Write the gradients of w and of b, or add them to what is there."""
+    assert dy.type == x.type, (dy.type, x.type)
     dw, db = grads
     places = dy.h * dy.w
     windows, sizes = _window(x, dy, size, stride, padding), _sizes(x, dy)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .device import Device, Launch, Map, struct
-from .packing import POLICIES, padded
+from .packing import POLICIES, PRECISIONS, padded
 from .partials import partials
 from .window import at, window
 
@@ -43,6 +43,7 @@ def dense_weight_grad(
     tile       one of `TILES`; splits of the sum over pixels; None: what suits the sizes
     numbers    stride, padding, dilation
     """
+    assert dy.type == x.type == PRECISIONS[precision], (dy.type, x.type, precision)
     filters, channels = dy.c // groups, padded(x.c // groups, x.type)
     high, wide = size if isinstance(size, tuple) else (size, size)
     columns = high * wide * channels
