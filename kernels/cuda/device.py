@@ -258,6 +258,11 @@ class Device:
 
         return [bound(one) for one in launches]
 
+    def launch(self, one: Launch) -> None:
+        """Launch what needs no memory but its arguments, without what `run` does before."""
+        kernel = self.kernel(one.file, one.name)
+        kernel(one.grid, one.block, one.args, shared_mem=one.shared)
+
     def run(self, launches: Sequence[Launch]) -> None:
         """Compile and launch, one after another."""
         for call in self.bind(launches):

@@ -67,7 +67,8 @@ class DeviceBoxes:
         heads = [_head(device, node, outputs[node.index], is_raw) for node in nodes]
         self.classes = heads[0].classes
         batch = heads[0].y.shape[0]
-        self._frames = device.zeros(batch * 6, np.float64).reshape(batch, 3, 2)
+        self._sizes = np.zeros((batch, 3, 2))  # as the device has them
+        self._frames = device.upload(self._sizes)
         self._rows = device.zeros(batch * (1 + most) * 8, np.float32).reshape(batch, -1, 8)
         self.launches = launchers().decode(
             device,
@@ -86,8 +87,11 @@ class DeviceBoxes:
         self, sizes: Sequence[tuple[int, int]], letter_box: bool, relative: bool = True
     ) -> None:
         """Say how large the pictures are: (width, height) of each."""
-        frames = [frame(self.image.w, self.image.h, *size, letter_box, relative) for size in sizes]
-        self.device.write(self._frames, np.stack(frames))
+        net = self.image.w, self.image.h
+        frames = np.stack([frame(*net, *size, letter_box, relative) for size in sizes])
+        if not np.array_equal(frames, self._sizes):
+            self.device.write(self._frames, frames)
+        self._sizes = frames
 
     def read(self) -> list[Candidates | None]:
         """Return the boxes of each picture after suppression; it waits for the device.
@@ -134,7 +138,8 @@ class CudaFinder:
         plan, device = self.plan, self.plan.device
         with plan.turn, device.scope():
             for place, image in zip(plan.input("image"), images, strict=True):
-                device.run(picture(device, place, image, letter_box))
+                for one in picture(device, place, image, letter_box):
+                    device.launch(one)
             sizes = [(image.shape[1], image.shape[0]) for image in images]
             self._boxes.prepare(sizes, letter_box, relative)
             self._find()
