@@ -45,7 +45,12 @@ from tests.hostcuda.on_gpu import VARIABLE  # noqa: E402
 
 Call = Callable[[], None]
 DEFAULT = ("yolov4-tiny", "yolov3-tiny", "yolov3", "yolov4", "yolo-fastest-1.1")
-CHECKED = ("tests/kernels/cuda", "tests/hostcuda/test_kernels.py")
+CHECKED = (
+    "tests/kernels/cuda",
+    *sorted(ROOT.glob("tests/plan/test_cuda*.py")),
+    "tests/train/test_device_optimizer.py",
+    "tests/hostcuda/test_kernels.py",
+)
 LEAST = 2e-3  # seconds that a timed call should take: small ones are repeated within it
 MOST_REPEATS = 50
 TRIED_SPLITS = (1, 2, 4, 8)
@@ -148,7 +153,7 @@ def checks(options: argparse.Namespace, seconds: float) -> dict[str, Any]:
     words = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"]
     if importlib.util.find_spec("xdist"):
         words += ["-n", str(min(8, os.cpu_count() or 1))]
-    where = CHECKED[1:] if options.host else CHECKED
+    where = CHECKED[-1:] if options.host else CHECKED
     environment = dict(os.environ)
     if not options.host:
         environment[VARIABLE] = "1"
