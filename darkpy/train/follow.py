@@ -87,7 +87,7 @@ class Follower:
             assert batch.iteration == trainer.iteration == order.iteration
         except Exception as error:
             with suppress(DarkpyError):
-                trainer.agree(error)
+                trainer.fail(error)
             return
         with suppress(DarkpyError):
             together(trainer, batch)

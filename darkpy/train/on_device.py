@@ -11,11 +11,13 @@ from ..kernels.cuda.device import Device
 from ..kernels.cuda.optimizer import PATIENCE, SCALE
 from ..layers.base import Array
 from ..network import Network
-from ..plan.cuda.step import CudaStepPlan, CudaTraining
+from ..plan.cuda.step import CudaStepPlan, CudaTraining, Stage
 from .device_optimizer import DeviceOptimizer
+from .layout import buckets
 from .optimizer import Arrays, Optimizer
 from .ranks import NcclSums, Ranks
 
+BUCKET = 1 << 20  # numbers, that several devices add up while the way back goes on
 LEAST_SCALE = 2.0**-14  # of the loss: below it the gradients of float16 cannot be finite
 
 
@@ -46,11 +48,25 @@ class OnDevice:
             how = {"patience": PATIENCE, "scale": SCALE} if self.scaled else {}
             self.own = DeviceOptimizer(device, optimizer, **how)
             network: Network = optimizer.network
-            self.room = CudaTraining(device, precision, self.own, network, params)
+            stages = self._stages(ranks)
+            self.room = CudaTraining(device, precision, self.own, network, params, stages)
             self.room.scale = SCALE if self.scaled else 1.0
             self._step = device.capture(device.bind(self.own.launches()))
             self._sums = NcclSums(ranks, device.xp) if ranks.size > 1 else None
         self._averaging: Any = None
+
+    def _stages(self, ranks: Ranks) -> list[Stage]:
+        """Return what several ranks add up at once; those gradients come last that move nothing."""
+        own = self.own.layout
+        if ranks.size == 1:
+            return []
+        runs = [(one.start, one.end) for one in buckets(self.own.network, BUCKET)]
+        runs += [(own.learned, own.graded)] if own.learned < own.graded else []
+        places = own.places.items()
+        return [
+            Stage(tuple(key for key, one in places if start <= one.start < end), start, end)
+            for start, end in runs
+        ]
 
     def tape(
         self, network: Network, stop: int, losing: Sequence[int], params: Sequence[dict[str, Array]]
@@ -76,8 +92,15 @@ class OnDevice:
     def begin(self, average: Sequence[Arrays] | None) -> None:
         """Be ready for the gradients of an iteration."""
         self.give(average)
+        self.room.sum = None
+        self.room.waits.clear()
         with self.device.scope():
             self.own.clear()
+
+    def add_up(self) -> None:
+        """Let the next way back, the last of this iteration, add up the gradients of all ranks."""
+        if self._sums is not None:
+            self.room.sum = self._sums.sum
 
     def ran(self) -> None:
         """Say that rolling averages have moved."""
@@ -89,8 +112,10 @@ class OnDevice:
         Returns `kernels.cuda.optimizer.STATE` by name.
         """
         with self.device.scope():
-            if self._sums is not None:
+            if self._sums is not None and not self.room.waits:  # the host had the losses
                 self._sums.sum(self.own.grads[: self.own.layout.learned])()
+            for wait in self.room.waits:
+                wait()
             self.own.begin(rate, batch, iteration)
             self._step()
             report = self.own.report()

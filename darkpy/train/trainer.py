@@ -189,10 +189,15 @@ class Trainer:
             self._on.begin(self._average)
         stop = stop_layer(self.network, iteration)
         total, figures, fault = 0.0, _Figures(self.losing), None
+        is_agreed = self._on is None or self.ranks.size == 1  # that all come to the last way back
         try:
             mine = own(count, self.network.options.subdivisions, self.ranks)
             tape = self._tape(images.shape[2], images.shape[3], stop)
             for k, slots in mine.items():
+                if self._on is not None and not is_agreed and k == max(mine):
+                    is_agreed = True
+                    self.require_all(None)
+                    self._on.add_up()
                 rng = generator(self.seed, "layers", iteration, k)
                 for frame in tape.frames:
                     frame.rng = rng
@@ -204,6 +209,12 @@ class Trainer:
             if self.ranks.size > 1 and self._on is None:  # these alone differ from rank to rank
                 self._require_finite(count, STATISTICS)
         except Exception as error:
+            if error is self._agreed:
+                raise
+            if not is_agreed:
+                self.require_all(error)
+            if self._on is not None and self.ranks.size > 1 and not isinstance(error, NotFinite):
+                raise  # the others add up without this one
             fault = error
         total = self.agree(fault, total, figures)
         self.rate = self.next_rate
@@ -250,12 +261,29 @@ class Trainer:
         ranks.meet()
         ranks.sum(sums)()
         if sums[0]:
-            self._agreed = self._worst(fault)
-            raise self._agreed
+            self._raise_worst(fault)
         for name, value in zip(names, sums[2:].tolist(), strict=False):
             setattr(self.rejection, name, value / ranks.size)
         figures.take(sums[-len(numbers) :])
         return float(sums[1])
+
+    def fail(self, fault: Exception) -> None:
+        """Raise why this rank cannot take a step that the others take, in all of them."""
+        if self._on is None:
+            self.agree(fault)
+        self.require_all(fault)
+
+    def require_all(self, fault: Exception | None) -> None:
+        """Raise what went wrong so far in one of the ranks, if anything did."""
+        faults = np.array([fault is not None], np.float64)
+        self.ranks.meet()
+        self.ranks.sum(faults)()
+        if faults[0]:
+            self._raise_worst(fault)
+
+    def _raise_worst(self, fault: Exception | None) -> None:
+        self._agreed = self._worst(fault)
+        raise self._agreed
 
     def _worst(self, fault: Exception | None) -> Exception:
         """Return what the ranks agree to be wrong: a rank's end before a loss without one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -162,6 +162,16 @@ class CudaPlan:
     def turn(self) -> Turn:
         """What threads that use one plan take turns by."""
         return self._turn
+
+    def reached(self, names: Collection[Any]) -> int:
+        """Return how many calls of ``backward`` it takes to have some of its outputs, by name."""
+        outputs = self.program.outputs
+        roots = {outputs[name].root for name in names if name in outputs}
+        calls = found = 0
+        for op, launches in self.launches:
+            calls += len(launches) if op.back else 0
+            found = calls if any(value.root in roots for value in op.outputs) else found
+        return found
 
     def at(self, value: Value) -> Any:
         """Return the Map, or the float32 array, that a Value is."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,13 +46,25 @@ class Home(Protocol):
         """Return where a parameter's gradient lies in an array like ``grads``, in its shape."""
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Gradients that the way back comes to together, side by side in the flat arrays.
+
+    names  (index of the layer, name) of each parameter
+    """
+
+    names: tuple[tuple[int, str], ...]
+    start: int
+    end: int
+
+
 @dataclass
 class Made:
-    """A plan, the losses between its two ways, and all of it as one call."""
+    """A plan, the losses between its two ways, and all of it as a call for each stage."""
 
     plan: CudaPlan
     losses: DeviceLosses | None = None
-    step: Callable[[], None] | None = None
+    steps: Sequence[Callable[[], None]] = ()
 
 
 class CudaTraining:
@@ -62,6 +75,9 @@ class CudaTraining:
     scale      of the gradients that losses give: float16 holds no smaller ones than 6e-8
     plans      by number of pictures, size and where the way back ends
     progress   called with (how many are done, of how many) while kernels are compiled
+    stages     of the way back, which cover all gradients; by default there is one
+    sum        begins to add up a stage's gradients over several devices, and returns what waits for
+               it, kept in ``waits``; None does not
     """
 
     def __init__(
@@ -71,6 +87,7 @@ class CudaTraining:
         home: Home,
         network: Network,
         params: Sequence[dict[str, Array]],
+        stages: Sequence[Stage] = (),
     ) -> None:
         self.device = device
         self.precision = precision
@@ -81,14 +98,25 @@ class CudaTraining:
                 for name, array in params[node.index].items():
                     start = home.start(node, name)
                     self.masters.adopt(array, home.parameter(node, name), start)
+        self.stages = stages or [Stage((), 0, home.grads.size)]
+        self.sum: Callable[[Any], Callable[[], None]] | None = None
+        self.waits: list[Callable[[], None]] = []
         self.fresh = device.zeros(home.grads.size, np.float32)
         with device.scope():
-            add = launchers().accumulate(device, home.grads, self.fresh)
-            self.adding = device.bind(add)
+            self.adding = [device.bind(self._add(one)) for one in self.stages]
         self.randomness = first_state(device, 0)
         self.scale = 1.0
         self.plans: dict[Any, Made] = {}
         self.progress: Progress | None = None
+
+    def _add(self, stage: Stage) -> Any:
+        part = slice(stage.start, stage.end)
+        return launchers().accumulate(self.device, self.home.grads[part], self.fresh[part])
+
+    def arrived(self, stage: Stage) -> None:
+        """Begin to add up gradients that are at home over all devices, if that is wanted."""
+        if self.sum is not None:
+            self.waits.append(self.sum(self.home.grads[stage.start : stage.end]))
 
 
 class CudaStepPlan:
@@ -142,16 +170,29 @@ class CudaStepPlan:
         made = self._begin(len(images))
         device = self.room.device
         with device.scope():
-            if made.step is None:
+            if made.losses is None:
                 made.losses = self._device_losses(made.plan)
                 between = device.bind(made.losses.launches)
-                calls = [*made.plan.forward, *between, *made.plan.backward, *self.room.adding]
-                made.step = device.capture(calls)
-            assert made.losses is not None
+                made.steps = [device.capture(calls) for calls in self._calls(made.plan, between)]
             made.losses.prepare(truths, moment)
             device.write(made.plan.input("image"), np.ascontiguousarray(images, np.float32))
-            made.step()
+            for step, stage in zip(made.steps, self.room.stages, strict=True):
+                step()
+                self.room.arrived(stage)
             return made.losses.read()
+
+    def _calls(
+        self, plan: CudaPlan, between: Sequence[Callable[[], None]]
+    ) -> Iterator[list[Callable[[], None]]]:
+        """Yield the calls of a mini-batch, with what adds its gradients to those at home, cut where
+        each stage of the way back ends."""
+        room, start = self.room, 0
+        before = [*plan.forward, *between]
+        for stage, adding in zip(room.stages, room.adding, strict=True):
+            is_last = stage is room.stages[-1]
+            end = len(plan.backward) if is_last else max(start, plan.reached(stage.names))
+            yield [*before, *plan.backward[start:end], *adding]
+            before, start = [], end
 
     def _device_losses(self, plan: CudaPlan) -> DeviceLosses:
         return DeviceLosses(
@@ -184,7 +225,7 @@ class CudaStepPlan:
         scale = np.float32(self.room.scale)
         self._made.plan.advance({name: delta * scale for name, delta in deltas.items()}, back=True)
         with self.room.device.scope():
-            for call in self.room.adding:
+            for call in chain(*self.room.adding):
                 call()
 
     def plan(self, batch: int) -> CudaPlan:
