@@ -26,6 +26,9 @@ WHEELS = {
 OPTIONS = ("-std=c++17", "--ptxas-options=-v")
 # An instruction of SASS, after its address and its predicate: "LDG.E.128.CONSTANT".
 INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Za-z0-9_.]*)")
+LABEL = re.compile(r"^(\.L_x_\d+):", re.MULTILINE)
+BRANCH = re.compile(r"\bBRA[ .].*?`\((\.L_x_\d+)\)")
+PRODUCTS = ("HMMA", "HGMMA")  # of tensor cores
 FUNCTION = re.compile(r"^\.text\.(\S+):$", re.MULTILINE)
 RESOURCES = re.compile(
     r"Compiling entry function '(?P<symbol>\w+)'.*?"
@@ -44,6 +47,7 @@ class Compiled:
     stack      bytes of local memory of a thread
     threads    of a block at most (`__launch_bounds__`)
     opcodes    of its instructions, in their order
+    loop       instructions of the shortest loop with products of tensor cores; 0 without one
     """
 
     registers: int
@@ -51,6 +55,7 @@ class Compiled:
     stack: int
     threads: int
     opcodes: tuple[str, ...]
+    loop: int
 
     def count(self, opcode: str) -> int:
         """Return how many instructions are of an opcode: "HMMA", or with its first modifiers."""
@@ -96,7 +101,7 @@ def _described(code: str, names: Sequence[str], architecture: str) -> str:
     symbols, cubin, ptx, log = _compile(code, names, architecture)
     if "warning" in log or "(C75" in log:
         raise RuntimeError(f"warnings for {architecture}:\n{log}")
-    opcodes = _disassembled(cubin)
+    bodies = _disassembled(cubin)
     resources = {found["symbol"]: found for found in RESOURCES.finditer(log)}
     rows = []
     for name, symbol in zip(names, symbols, strict=True):
@@ -106,7 +111,8 @@ def _described(code: str, names: Sequence[str], architecture: str) -> str:
             spilled=max(int(found["stores"]), int(found["loads"])),
             stack=int(found["stack"]),
             threads=_most_threads(ptx, symbol),
-            opcodes=opcodes[symbol],
+            opcodes=tuple(INSTRUCTION.findall(bodies[symbol])),
+            loop=_loop(bodies[symbol]),
         )
         rows.append((name, asdict(one)))
     return json.dumps(rows)
@@ -119,18 +125,27 @@ def _most_threads(ptx: str, symbol: str) -> int:
     return int(bound[1]) if bound else 1024
 
 
-def _disassembled(cubin: bytes) -> dict[str, tuple[str, ...]]:
-    """Return the opcodes of each function."""
+def _disassembled(cubin: bytes) -> dict[str, str]:
+    """Return the SASS of each function."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "kernel.cubin")
         path.write_bytes(cubin)
         command = [_found("nvidia-cuda-nvdisasm", "nvdisasm"), "--print-code", path]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     _, *parts = FUNCTION.split(text)
-    return {
-        symbol: tuple(INSTRUCTION.findall(body))
-        for symbol, body in zip(parts[::2], parts[1::2], strict=True)
-    }
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _loop(body: str) -> int:
+    """Return the instructions from a label to a branch back to it, with products between."""
+    labels = {found[1]: found.end() for found in LABEL.finditer(body)}
+    lengths = []
+    for branch in BRANCH.finditer(body):
+        begin = labels.get(branch[1], branch.end())
+        within = INSTRUCTION.findall(body[begin : branch.end()])
+        if any(one.startswith(PRODUCTS) for one in within):
+            lengths.append(len(within))
+    return min(lengths, default=0)
 
 
 def _compile(

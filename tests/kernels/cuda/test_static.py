@@ -27,6 +27,7 @@ class Instance:
     wide     all of its loads and stores are of 16 bytes
     opcodes  how many instructions of each there are, from sm_80 on
     uses     opcodes of which there are some, from sm_80 on
+    loop     instructions of a step of products at most, from sm_80 on
     """
 
     name: str
@@ -34,6 +35,7 @@ class Instance:
     wide: bool = False
     opcodes: dict[str, int] = field(default_factory=dict)
     uses: tuple[str, ...] = ()
+    loop: int = 0
 
     def check(self, found: Compiled, architecture: str) -> None:
         """Fail if a compiled kernel is not what was meant."""
@@ -47,6 +49,7 @@ class Instance:
         if architecture != "sm_75":
             assert {opcode: found.count(opcode) for opcode in self.opcodes} == self.opcodes
             assert all(found.count(opcode) for opcode in self.uses)
+            assert not self.loop or 0 < found.loop <= self.loop
 
 
 def wide(*names: str, threads: int = 256) -> tuple[Instance, ...]:
@@ -61,6 +64,8 @@ def convolution(policy: str, types: str, tile: Tile, passes: int = 1) -> Instanc
     """Return an instance of convolve.cu: every fragment is loaded once, and used by all others.
 
     passes  products of the tensor cores for one
+
+    A step of the largest tile issues for half as long as its products take.
     """
     rows, columns = tile.warp_pixels // 16, tile.warp_filters // 8
     return Instance(
@@ -68,6 +73,7 @@ def convolution(policy: str, types: str, tile: Tile, passes: int = 1) -> Instanc
         tile.threads,
         opcodes={"HMMA": 2 * rows * columns * passes, "LDSM": 2 * (rows + columns // 2)},
         uses=("LDGSTS.E.BYPASS.128", "LDG.E.128", "STG.E.128"),
+        loop=200 if tile == TILES[0] else 0,
     )
 
 
@@ -84,6 +90,7 @@ def warpgroups(policy: str, types: str, tile: Tile) -> Instance:
             "HMMA": 0,
         },
         uses=("LDGSTS.E.BYPASS.128", "LDG.E.128", "STG.E.128"),
+        loop=160 + tile.filters // 2,
     )
 
 
