@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import TrainingError
+from ..errors import DeviceError, TrainingError
 from ..kernels.cpu import threads
 from ..layers.base import Array
 
@@ -156,10 +156,15 @@ class NcclSums:
 
     What is given to `sum` is added up once all is done that was asked of the GPU before; what is
     asked of it after the wait comes after the sum. Nothing waits on the processor, so all of it can
-    be recorded in a graph.
+    be recorded in a graph. Raises DeviceError if CuPy finds no NCCL.
     """
 
     def __init__(self, ranks: Ranks, cupy: Any) -> None:
+        if not cupy.cuda.nccl.available:
+            raise DeviceError(
+                "several GPUs add up by NCCL, which CuPy does not find: pip install "
+                "nvidia-nccl-cu12, or nvidia-nccl-cu13 for CUDA 13"
+            )
         self._ranks = ranks
         self._cuda = cupy.cuda
         self._all: Any = None

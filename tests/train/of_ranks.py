@@ -128,6 +128,7 @@ def stand_for_gpus():
         get_unique_id=lambda: "name",
         NCCL_FLOAT32=7,
         NCCL_SUM=0,
+        available=True,
     )
     sys.modules["cupy"] = module
     on_device.BUCKET = 50

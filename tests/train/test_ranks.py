@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from darkpy import Network
-from darkpy.errors import TrainingError
+from darkpy.errors import DeviceError, TrainingError
 from darkpy.kernels.cpu import threads
 from darkpy.train import ranks as module
 from darkpy.train.ranks import ALONE, NcclSums, add_up, command, connect, launched, own, parts
@@ -228,7 +228,12 @@ class Gpu:
                 said.append(args)
 
         self.current = Stream(name="own")
-        names = {"NCCL_FLOAT32": 7, "NCCL_SUM": 0, "get_unique_id": lambda: "name"}
+        names = {
+            "NCCL_FLOAT32": 7,
+            "NCCL_SUM": 0,
+            "get_unique_id": lambda: "name",
+            "available": True,
+        }
         nccl = SimpleNamespace(NcclCommunicator=NcclCommunicator, **names)
         self.cuda = SimpleNamespace(
             nccl=nccl, Stream=Stream, Event=Event, get_current_stream=lambda: gpu.current
@@ -244,6 +249,13 @@ def test_sums_of_gpus_run_beside_the_rest():
     ]
     wait()
     assert gpu.said[-1] == "own waits for side 3"
+
+
+def test_a_cupy_without_nccl():
+    gpu = Gpu()
+    gpu.cuda.nccl.available = False
+    with pytest.raises(DeviceError, match="NCCL, which CuPy does not find: pip install nvidia-nc"):
+        NcclSums(ALONE, gpu)
 
 
 NETS = {
