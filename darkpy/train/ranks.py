@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -160,7 +161,8 @@ class NcclSums:
     """
 
     def __init__(self, ranks: Ranks, cupy: Any) -> None:
-        if not cupy.cuda.nccl.available:
+        self._nccl: Any = import_module("cupy.cuda.nccl")  # which CuPy does not do by itself
+        if not self._nccl.available:
             raise DeviceError(
                 "several GPUs add up by NCCL, which CuPy does not find: pip install "
                 "nvidia-nccl-cu12, or nvidia-nccl-cu13 for CUDA 13"
@@ -172,14 +174,14 @@ class NcclSums:
 
     def _meet(self) -> Any:
         """Return what all ranks call NCCL by, who find each other at the first call."""
-        ranks, nccl = self._ranks, self._cuda.nccl
+        ranks, nccl = self._ranks, self._nccl
         name = ranks.tell(nccl.get_unique_id() if ranks.rank == 0 else None)
         return nccl.NcclCommunicator(ranks.size, name, ranks.rank)
 
     def sum(self, array: Any) -> Wait:
         """Begin to make a float32 array the sum of all ranks'."""
         self._all = self._all or self._meet()
-        kinds = self._cuda.nccl.NCCL_FLOAT32, self._cuda.nccl.NCCL_SUM
+        kinds = self._nccl.NCCL_FLOAT32, self._nccl.NCCL_SUM
         before, after = (self._cuda.Event(disable_timing=True) for _ in range(2))
         before.record(self._cuda.get_current_stream())
         self._side.wait_event(before)

@@ -123,7 +123,7 @@ def stand_for_gpus():
         setattr(module, name, lambda *args, made=made: made(*args).view(Located))
     own = module.cuda
     own.Stream, own.Event, own.get_current_stream = Stream, Event, Stream
-    own.nccl = SimpleNamespace(
+    sys.modules["cupy.cuda.nccl"] = SimpleNamespace(
         NcclCommunicator=NcclCommunicator,
         get_unique_id=lambda: "name",
         NCCL_FLOAT32=7,

@@ -234,14 +234,15 @@ class Gpu:
             "get_unique_id": lambda: "name",
             "available": True,
         }
-        nccl = SimpleNamespace(NcclCommunicator=NcclCommunicator, **names)
+        self.nccl = SimpleNamespace(NcclCommunicator=NcclCommunicator, **names)
         self.cuda = SimpleNamespace(
-            nccl=nccl, Stream=Stream, Event=Event, get_current_stream=lambda: gpu.current
+            Stream=Stream, Event=Event, get_current_stream=lambda: gpu.current
         )
 
 
-def test_sums_of_gpus_run_beside_the_rest():
+def test_sums_of_gpus_run_beside_the_rest(monkeypatch):
     gpu = Gpu()
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", gpu.nccl)
     sums = NcclSums(SimpleNamespace(rank=0, size=2, tell=lambda name: name), gpu)
     wait = sums.sum(SimpleNamespace(data=SimpleNamespace(ptr=4096), size=10))
     assert gpu.said == [
@@ -251,9 +252,9 @@ def test_sums_of_gpus_run_beside_the_rest():
     assert gpu.said[-1] == "own waits for side 3"
 
 
-def test_a_cupy_without_nccl():
+def test_a_cupy_without_nccl(monkeypatch):
     gpu = Gpu()
-    gpu.cuda.nccl.available = False
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", SimpleNamespace(available=False))
     with pytest.raises(DeviceError, match="NCCL, which CuPy does not find: pip install nvidia-nc"):
         NcclSums(ALONE, gpu)
 
