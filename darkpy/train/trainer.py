@@ -100,6 +100,8 @@ class Trainer:
         require(self.precision, device=device)
         if gpu is None and self.precision != "fp32":
             raise DeviceError(f"precision {precision!r}: the processor trains in 'fp32' alone")
+        if gpu is not None and _crops(self.network):
+            raise DeviceError(f"{self.network.path}: [crop] trains on device 'cpu' alone")
         self.ops: Any = kernels.ops("cpu" if gpu else device)
         self.losing = tuple(node for node in self.network.nodes if _loses(node))
         if not self.losing:
@@ -117,7 +119,8 @@ class Trainer:
         self.heads: tuple[HeadFigures, ...] = ()
         self.truths = 0
         self._agreed: BaseException | None = None  # that all ranks raise
-        self.planned = self.device == "cpu" and flops(self.network) >= PLAN_FROM
+        large = flops(self.network) >= PLAN_FROM
+        self.planned = self.device == "cpu" and large and not _crops(self.network)
         self._tapes: dict[tuple[int, int, int], AnyTape] = {}
         self._room = Training()
         self.settled = self._params.loaded
@@ -601,6 +604,11 @@ def _own(tape: AnyTape) -> Iterator[Context]:
     for node, frame in zip(tape.network.nodes, tape.frames, strict=True):
         if node.owner == node.index:
             yield frame
+
+
+def _crops(network: Network) -> bool:
+    """Tell whether places are drawn while a network runs, which no plan knows before."""
+    return any(node.layer.section == "crop" for node in network.nodes)
 
 
 def _loses(node: Node) -> bool:

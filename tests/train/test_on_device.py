@@ -189,3 +189,16 @@ def test_weights_are_written_as_the_device_has_them(gpu, tmp_path):
     for own, other in zip(again.params, trainer.params, strict=True):
         for name, array in other.items():
             assert np.array_equal(own[name], array)
+
+
+def test_places_that_are_drawn_are_not_planned(gpu, tmp_path, monkeypatch):
+    path = tmp_path / "x.cfg"
+    text = CFG.format(subdivisions=1, batches=100, more="")
+    crop = "[crop]\ncrop_height=32\ncrop_width=32\n[convolutional]"
+    path.write_text(text.replace("=32", "=36", 2).replace("[convolutional]", crop, 1))
+    with pytest.raises(DeviceError, match=r"x.cfg: \[crop\] trains on device 'cpu' alone"):
+        Trainer(path, device="cuda:0")
+    monkeypatch.setattr("darkpy.train.trainer.PLAN_FROM", 0)
+    ((_, truths),) = batches(1)
+    images = np.random.default_rng(0).random((4, 3, 36, 36), np.float32)
+    assert np.isfinite(Trainer(path).step(images, truths))
