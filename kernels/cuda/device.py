@@ -220,9 +220,13 @@ class Device:
         """
         wanted = sorted({(one.file, one.name) for one in launches} - self._kernels.keys())
         with ThreadPoolExecutor(COMPILERS) as team:
-            for done, _ in enumerate(team.map(lambda key: self.kernel(*key), wanted), 1):
+            for done, _ in enumerate(team.map(self._compile, wanted), 1):
                 if progress is not None:
                     progress(done, len(wanted))
+
+    def _compile(self, key: tuple[str, str]) -> Any:
+        with self.scope():  # which every thread has to enter by itself
+            return self.kernel(*key)
 
     def kernel(self, file: str, name: str) -> Any:
         """Return a kernel, compiled if it was not."""
@@ -282,7 +286,7 @@ def open_device(index: int) -> Device:
         processors=gpu.attributes["MultiProcessorCount"],
         most_shared=gpu.attributes["MaxSharedMemoryPerBlockOptin"],
         options=("-arch=sm_90a",) if arch == HOPPER else (),
-        scope=lambda: gpu,
+        scope=lambda: cupy.cuda.Device(index),
     )
 
 
