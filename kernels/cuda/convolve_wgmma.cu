@@ -1,4 +1,4 @@
-// What convolve.cu computes, by Hopper's products of warpgroups (sm_90a): maps and weights of 16 bits.
+// What convolve.cu computes, by Hopper's products of warpgroups (sm_90a): of 16 bits.
 #include "activations.cuh"
 #include "implicit.cuh"
 #include "operand.cuh"

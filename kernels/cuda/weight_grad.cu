@@ -73,8 +73,8 @@ struct Reader {
 };
 
 // parts (splits, groups filters, taps, channels), each the sum over some of the pixels. A block has
-// BM filters and BN of taps by channels; blockIdx.z is a split and a group. Three blocks of 64 leave
-// registers enough: for more of them the compiler would put some into memory.
+// BM filters and BN of taps by channels; blockIdx.z is a split and a group. Three blocks of 64
+// leave registers enough: for more of them the compiler would put some into memory.
 template <class P, int BM, int BN>
 __global__ void __launch_bounds__(BN * 2, BN > 64 ? 0 : 3)
     weight_grad(const typename P::Type* __restrict__ dy, int dy_pitch,
