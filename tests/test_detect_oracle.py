@@ -29,6 +29,23 @@ def true_objects(record, names):
         yield names.index(one["name"]), np.array(box, np.float32), one["confidence"]
 
 
+def agree(found, truths, what):
+    """Assert that candidates are what the C program found, as `true_objects` gives it."""
+    for k, box, confidence in truths:
+        if confidence < MUST:
+            continue
+        overlap = iou(box[None], found.boxes)[0]
+        near = np.abs(found.probs[:, k] - confidence) <= CONFIDENCE
+        assert (near & (overlap >= IOU)).any(), (what, k, confidence)
+    for i, k in zip(*np.nonzero(found.probs >= MAY), strict=True):
+        same = [box for one, box, _ in truths if one == k]
+        assert same and iou(found.boxes[i][None], np.array(same)).max() >= IOU, (
+            what,
+            k,
+            found.probs[i, k],
+        )
+
+
 @pytest.mark.skipif(not RUNS, reason="the C program's boxes (../shared/oracle) are not here")
 @pytest.mark.parametrize("run", RUNS)
 def test_boxes_agree_with_the_c_program(run):
@@ -45,17 +62,5 @@ def test_boxes_agree_with_the_c_program(run):
         found = detector.candidates(image, 0.1, letter_box=kind == "letter")
         truths = list(true_objects(record, names))
         total += len(truths)
-        for k, box, confidence in truths:
-            if confidence < MUST:
-                continue
-            overlap = iou(box[None], found.boxes)[0]
-            near = np.abs(found.probs[:, k] - confidence) <= CONFIDENCE
-            assert (near & (overlap >= IOU)).any(), (record["filename"], names[k], confidence)
-        for i, k in zip(*np.nonzero(found.probs >= MAY), strict=True):
-            same = [box for one, box, _ in truths if one == k]
-            assert same and iou(found.boxes[i][None], np.array(same)).max() >= IOU, (
-                record["filename"],
-                names[k],
-                found.probs[i, k],
-            )
+        agree(found, truths, record["filename"])
     assert total >= 1

@@ -1,5 +1,6 @@
 """Detection on a GPU, from load to boxes; here its kernels run on the CPU, in CuPy's place."""
 
+import json
 import sys
 
 import numpy as np
@@ -7,9 +8,13 @@ import pytest
 
 import darkpy
 from darkpy import cuda, kernels
+from darkpy.cfg import read_names
+from darkpy.data.image import read_image
 from darkpy.detect import FINDERS
 from darkpy.errors import DeviceError, ImageError
 from darkpy.plan.cuda import ends
+from tests import test_detect_oracle as oracle
+from tests.conftest import SHARED
 from tests.hostcuda import missing
 from tests.hostcuda.cupy import cupy
 from tests.tiny import write_model
@@ -52,6 +57,33 @@ def test_finds_the_boxes_that_the_processor_finds(gpu, folder, image):
         there = darkpy.load(*files, device="cuda:0", precision=precision).detect(image, 0.1)
         same(there, here, atol)
         same(here, there, atol)
+
+
+# Of fp32 sums are in another order. The half precision of every layer moves a box by half a pixel,
+# of a picture whose sides are twice those of the network, and a confidence by .002.
+@pytest.mark.skipif(not oracle.RUNS, reason="real weights and pictures (../shared) are not here")
+@pytest.mark.parametrize(
+    ("precision", "pixels", "confidence"), [("fp32", 5e-3, 1e-5), ("fp16", 1, 5e-3)]
+)
+def test_boxes_of_real_weights_are_those_of_the_processor_and_of_the_c_program(
+    gpu, precision, pixels, confidence
+):
+    files = [oracle.MODELS / f"yolo-fastest-1.1.{kind}" for kind in ("cfg", "weights")]
+    (record,) = [
+        one
+        for one in json.loads((oracle.ORACLE / "yolo-fastest-1.1.plain.json").read_text())
+        if one["filename"].endswith("dog.jpg")
+    ]
+    image = read_image(SHARED / "data" / record["filename"])
+    size = [image.shape[1], image.shape[0]] * 2
+    there = darkpy.load(*files, device="cuda:0", precision=precision).candidates(image, 0.1)
+    here = darkpy.load(*files, device="cpu").candidates(image, 0.1)
+    assert len(there) == len(here) > 10
+    for box, probs in zip(here.boxes, here.probs, strict=True):
+        near = np.abs((there.boxes - box) * size).max(1) < pixels
+        assert (near & (np.abs(there.probs - probs).max(1) < confidence)).any(), (box, probs.max())
+    names = read_names(SHARED / "data" / "coco128" / "coco.names")
+    oracle.agree(there, list(oracle.true_objects(record, names)), record["filename"])
 
 
 def test_a_gpu_is_taken_if_there_is_one_and_computes_in_half_precision(gpu, folder):
