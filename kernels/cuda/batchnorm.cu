@@ -44,8 +44,8 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-// Statistics from those of blocks of `rows` pixels, of which the last may have fewer: means and sums
-// of squared deviations (blocks, 2, channels). The blocks are what `columns` calls pixels.
+// Statistics from those of blocks of `rows` pixels, of which the last may have fewer: means and
+// sums of squared deviations (blocks, 2, channels). The blocks are what `columns` calls pixels.
 __global__ void __launch_bounds__(256)
     finish_statistics(const float* __restrict__ blocks, float* mean, float* variance, int pixels,
                       int rows, float* partials, unsigned* done, Columns columns) {

@@ -10,7 +10,9 @@ struct Columns {
 
   DEVICE int piece() const { return blockIdx.x * blockDim.x + threadIdx.x; }
   DEVICE int begin() const { return blockIdx.z * pixels + blockIdx.y * slice + threadIdx.y; }
-  DEVICE int end() const { return blockIdx.z * pixels + min(pixels, ((int)blockIdx.y + 1) * slice); }
+  DEVICE int end() const {
+    return blockIdx.z * pixels + min(pixels, ((int)blockIdx.y + 1) * slice);
+  }
 };
 
 // The numbers of a piece of channels in a vector (channels,): zeros for channels there are not.
@@ -77,9 +79,9 @@ DEVICE void merge_rows(State (&states)[COUNT]) {
   __syncthreads();
 }
 
-// Merge what all threads of a column of a part know; true for the threads (x, 0) of one block, which
-// have it. The last block to end does so, with the others' states in `partials` (parts, slices,
-// State::count, COUNT, lanes of all columns); `done` has a counter a column of each part.
+// Merge what all threads of a column of a part know; true for the threads (x, 0) of one block,
+// which have it. The last block to end does so, with the others' states in `partials` (parts,
+// slices, State::count, COUNT, lanes of all columns); `done` has a counter a column of each part.
 template <class State, int COUNT>
 DEVICE bool merge_slices(State (&states)[COUNT], float* partials, unsigned* done) {
   merge_rows(states);

@@ -14,8 +14,8 @@ DEVICE int place(int row, int piece) { return row * ROW + (piece ^ (row / 2 & 3)
 //   x          the map; weights [filter][tap][channel], padded to pieces, of the same type
 //   residual   of y's shape, or null; bias, or null
 //   partials   statistics of the sums for each BM pixels (write_statistics), or null
-//   sums       for splits of the sum: [tile][split][BM * BN], added up in order by the last block of
-//              a tile, which `arrived` counts
+//   sums       for splits of the sum: [tile][split][BM * BN], added up in order by the last block
+//              of a tile, which `arrived` counts
 template <class P, class Out, class A, int BM, int BN, int WM, int WN, int STAGES>
 __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32)
     convolve(const typename P::Type* __restrict__ x, const typename P::Type* __restrict__ weights,

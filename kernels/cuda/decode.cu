@@ -154,9 +154,9 @@ struct RootDetectionBoxes : RegionBoxes {  // with the square roots of their siz
   }
 };
 
-// Where the entries of a box lie: in channels of a map, or in planes; side by side in the order that
-// a [region] gives; or in three parts, classes of a cell, confidences and boxes, as a [detection]
-// has them.
+// Where the entries of a box lie: in channels of a map, or in planes; side by side in the order
+// that a [region] gives; or in three parts, classes of a cell, confidences and boxes, as a
+// [detection] has them.
 enum Layout { BY_CHANNEL, BY_BOX, BY_PART };
 
 DEVICE int number_of(int box, int entry, Layout layout, const Head& head) {

@@ -33,8 +33,8 @@ DEVICE int fittest(const Boxes& box_of, const Box& aim, const Rules& rules) {
 extern "C" __global__ void __launch_bounds__(THREADS)
     detection_loss(const float* __restrict__ y, Order order, const float* __restrict__ objects,
                    const int* __restrict__ count, const int* __restrict__ chosen, Rules rules,
-                   const float* __restrict__ factor, float* gradient, Order to, int pixels, int channels, int pad, float* partial,
-                   unsigned* counter, float* figures) {
+                   const float* __restrict__ factor, float* gradient, Order to, int pixels,
+                   int channels, int pad, float* partial, unsigned* counter, float* figures) {
   __shared__ float numbers[FIGURES][THREADS];
   int thread = threadIdx.x, lane = thread % 32, picture = blockIdx.x;
   int cells = rules.side * rules.side, sure_from = cells * rules.classes;

@@ -34,9 +34,9 @@ __global__ void __launch_bounds__(256)
   piece.store(y + pixel * y_pitch + first);
 }
 
-// y = 0 in squares of size x size cells, 1 elsewhere; a square begins at each cell of rows x width -
-// size + 1 with a chance. `kept` (pictures, channels of all columns) counts what is 1. The parts of
-// `columns` are pictures.
+// y = 0 in squares of size x size cells, 1 elsewhere; a square begins at each cell of rows x width
+// - size + 1 with a chance. `kept` (pictures, channels of all columns) counts what is 1. The parts
+// of `columns` are pictures.
 template <class T>
 __global__ void __launch_bounds__(256)
     drop_squares(T* y, int y_pitch, const unsigned* __restrict__ state, unsigned stream,

@@ -91,7 +91,8 @@ struct Window {
 };
 
 // What a thread copies of both operands: the same piece of ROW of every PASS-th pixel and filter,
-// from step to step of the sum the next ROW pieces. Addresses of what is outside are made, not read.
+// from step to step of the sum the next ROW pieces. Addresses of what is outside are made, not
+// read.
 template <class T, int ROW, int BM, int BN, int THREADS>
 struct Gather {
   static constexpr int PASS = THREADS / ROW, LEFT = BM / PASS, RIGHT = BN / PASS;

@@ -2,8 +2,8 @@
 #pragma once
 #include "elements.cuh"
 
-// Lane `lane` of the `lanes` (a power of two, at most 32) of a pixel has every lanes-th piece. Those
-// behind the last pixel do nothing, but take part in what the warp does.
+// Lane `lane` of the `lanes` (a power of two, at most 32) of a pixel has every lanes-th piece.
+// Those behind the last pixel do nothing, but take part in what the warp does.
 struct Lanes {
   int lanes, pixel, lane;
   bool inside;

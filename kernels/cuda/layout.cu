@@ -90,8 +90,8 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-// Where `count` channels of x from `from` on go to in y, from `to` on. Pieces first .. last - 1 of y
-// are written: before these channels what was there stays below `kept`, all else is zeros.
+// Where `count` channels of x from `from` on go to in y, from `to` on. Pieces first .. last - 1 of
+// y are written: before these channels what was there stays below `kept`, all else is zeros.
 struct Move {
   int from, to, count, kept, first, last;
 };

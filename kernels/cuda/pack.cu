@@ -1,8 +1,9 @@
 // Weights, float32 in darknet's order, as products of matrices read them.
 #include "elements.cuh"
 
-// The i-th number of packed weights [group][row][tap][column] of w, whose rows or columns of a group
-// are its filters, the others its channels: `turned`. From `columns` to `padded` there are zeros.
+// The i-th number of packed weights [group][row][tap][column] of w, whose rows or columns of a
+// group are its filters, the others its channels: `turned`. From `columns` to `padded` there are
+// zeros.
 template <class T>
 DEVICE T weight_at(const float* w, int rows, int columns, int padded, int taps, int turned, int i) {
   int column = i % padded, rest = i / padded, tap = rest % taps;

@@ -3,9 +3,9 @@
 
 constexpr int CHANNELS = 32, TAPS = 16, STRANDS = 8;
 
-// dw (filters, channels, taps) = the sum over parts (count, filters, taps, padded), in a fixed order;
-// or is added to what is there. A block has up to CHANNELS by TAPS of a filter, which it reads
-// channel by channel and writes tap by tap; each of `strands` takes every so many-th part.
+// dw (filters, channels, taps) = the sum over parts (count, filters, taps, padded), in a fixed
+// order; or is added to what is there. A block has up to CHANNELS by TAPS of a filter, which it
+// reads channel by channel and writes tap by tap; each of `strands` takes every so many-th part.
 __global__ void __launch_bounds__(256)
     sum_partials(const float* __restrict__ parts, float* __restrict__ dw, int count, int filters,
                  int channels, int padded, int taps, int strands, int accumulate) {

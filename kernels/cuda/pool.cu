@@ -10,8 +10,8 @@ constexpr float LEAST<half> = -65504.f;
 template <>
 constexpr float LEAST<__nv_bfloat16> = -3.3895314e38f;
 
-// A map of height x width and its windows of size x size, rows x columns of them. That of place i of
-// a line begins at cell i * stride - before.
+// A map of height x width and its windows of size x size, rows x columns of them. That of place i
+// of a line begins at cell i * stride - before.
 struct Windows {
   int height, width, rows, columns, size, down, right, before;
 

@@ -1,5 +1,5 @@
-// Random numbers that follow from a counter and a key: Philox 4x32-10 (Salmon et al. 2011, "Parallel
-// random numbers: as easy as 1, 2, 3", https://doi.org/10.1145/2063384.2063405).
+// Random numbers that follow from a counter and a key: Philox 4x32-10 (Salmon et al. 2011,
+// "Parallel random numbers: as easy as 1, 2, 3", https://doi.org/10.1145/2063384.2063405).
 #pragma once
 #include "common.cuh"
 

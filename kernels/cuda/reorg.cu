@@ -57,9 +57,9 @@ __global__ void __launch_bounds__(256)
          blocks.channels % PIECE<T> == 0, [&](int channel) { return from + channel; });
 }
 
-// What `reorg` of YOLOv2 does to the memory of a planar picture: taken for one of c / s / s channels
-// of h s x w s cells it goes from space to depth. Returns which number of x is number i of y; c x h
-// x w is the shape of x.
+// What `reorg` of YOLOv2 does to the memory of a planar picture: taken for one of c / s / s
+// channels of h s x w s cells it goes from space to depth. Returns which number of x is number i of
+// y; c x h x w is the shape of x.
 DEVICE int scattered(int i, int c, int h, int w, int s) {
   int less = c / s / s, channel = i / (h * w), row = i / w % h, column = i % w;
   int part = channel / less, k = channel % less;

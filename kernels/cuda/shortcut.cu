@@ -42,8 +42,8 @@ DEVICE void add_met(Piece<T>& sum, const T* from, int pitch, const Meeting& meet
   for (int j = 0; j < PIECE<T>; j++) sum.at[j] += piece.at[j] * weights[j];
 }
 
-// y = A(x + the first COUNT of a, b, c): a thread a piece of y, of pictures of height x width. y may
-// be x.
+// y = A(x + the first COUNT of a, b, c): a thread a piece of y, of pictures of height x width. y
+// may be x.
 template <class T, class A, int COUNT>
 __global__ void __launch_bounds__(256)
     shortcut(const T* x, int x_pitch, const T* a, int a_pitch, Meeting with_a, const T* b,

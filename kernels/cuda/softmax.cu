@@ -71,8 +71,8 @@ struct Planar {
   DEVICE T& at(int i) const { return picture[i % cells * pitch + i / cells]; }
 };
 
-// A warp for each run of each picture (block y); `starts` has where runs begin, and the end. What is
-// in no run stays as it is in y.
+// A warp for each run of each picture (block y); `starts` has where runs begin, and the end. What
+// is in no run stays as it is in y.
 template <class T>
 __global__ void __launch_bounds__(32)
     softmax_runs(const T* __restrict__ x, int x_pitch, T* y, int y_pitch, int cells,

@@ -14,8 +14,8 @@ DEVICE void take_larger(Piece<T>& most, const T* from) {
   for (int j = 0; j < PIECE<T>; j++) most.at[j] = fmaxf(most.at[j], other.at[j]);
 }
 
-// The first COUNT of a, b, c = the largest of each window of x. Shared memory has the picture twice:
-// as it is, and the largest along rows, which grow with the windows.
+// The first COUNT of a, b, c = the largest of each window of x. Shared memory has the picture
+// twice: as it is, and the largest along rows, which grow with the windows.
 template <class T, int COUNT>
 __global__ void __launch_bounds__(256)
     spp(const T* __restrict__ x, int x_pitch, T* a, int a_pitch, T* b, int b_pitch, T* c,

@@ -1,6 +1,7 @@
-// The gradient of a convolution's weights on tensor cores: dw[f][tap][c] is the sum over pixels p of
-// dy[p][f] x[the cell that tap takes to p][c], a product of matrices whose depth is the pixels. Both
-// operands lie with the numbers of a pixel side by side, so their fragments are read transposed.
+// The gradient of a convolution's weights on tensor cores: dw[f][tap][c] is the sum over pixels p
+// of dy[p][f] x[the cell that tap takes to p][c], a product of matrices whose depth is the pixels.
+// Both operands lie with the numbers of a pixel side by side, so their fragments are read
+// transposed.
 #include "operand.cuh"
 #include "window.cuh"
 
@@ -40,8 +41,8 @@ struct Pixel {
   }
 };
 
-// What a lane reads of 16 columns from `column` on of a tile, in quarters: the columns' numbers of a
-// step of pixels, as fragments have them. The second quarter has later pixels (DOWN) or columns.
+// What a lane reads of 16 columns from `column` on of a tile, in quarters: the columns' numbers of
+// a step of pixels, as fragments have them. The second quarter has later pixels (DOWN) or columns.
 template <class T, int COUNT, bool DOWN>
 struct Reader {
   int at[2];  // numbers from a step's first row; of 16 bits one address does

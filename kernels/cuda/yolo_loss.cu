@@ -233,7 +233,8 @@ DEVICE Look look(const Place<Head>& place, int box, const Truth* truths, int fir
 }
 
 // By a warp: what a box learns that learns a truth, or several. d, its place in the gradient, is 0
-// for classes and coordinates; what is learned is multiplied by a factor at the end. Returns objectness and coordinates squared and its figures.
+// for classes and coordinates; what is learned is multiplied by a factor at the end. Returns
+// objectness and coordinates squared and its figures.
 template <class Head>
 DEVICE void teach(const Place<Head>& place, int box, const Look& found, const Truth* truths,
                   int first, int end, const Rules& rules, bool weighted, float by,

@@ -1,5 +1,5 @@
-// Products of a warp by tensor cores and by shuffles, of the same registers: d has for each lane the
-// four sums of mma_bf16, of its stand-in, of mma_tf32 and of its stand-in.
+// Products of a warp by tensor cores and by shuffles, of the same registers: d has for each lane
+// the four sums of mma_bf16, of its stand-in, of mma_tf32 and of its stand-in.
 #include "common.cuh"
 
 extern "C" __global__ void mma_both_ways(const uint32_t* a, const uint32_t* b, float* d) {

@@ -296,6 +296,12 @@ def test_every_source_has_an_instance():
     assert {path.name for path in device.HERE.glob("*.cu")} == INSTANCES.keys()
 
 
+def test_lines_are_no_longer_than_pythons():
+    for path in (*device.HERE.glob("*.cu"), *device.HERE.glob("*.cuh")):
+        lines = enumerate(path.read_text("utf-8").splitlines(), 1)
+        assert not [f"{path.name}:{at}" for at, line in lines if len(line) > 100]
+
+
 @pytest.mark.skipif(bool(missing()), reason=missing())
 @pytest.mark.parametrize(
     ("file", "architecture"),
