@@ -5,6 +5,7 @@ A test module takes the constants from here with `from tests.conftest import SHA
 
 import importlib.util
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -71,6 +72,21 @@ def choices(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     kept = store.folder() / store.CHOICES
     yield store
     kept.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this machine have a GPU, which the processor stands for (tests/hostcuda/cupy.py)."""
+    from darkpy import cuda, kernels
+
+    from .hostcuda.cupy import cupy
+
+    monkeypatch.setitem(sys.modules, "cupy", cupy())
+    monkeypatch.setattr(cuda, "refusal", lambda device: "")
+    monkeypatch.setattr(cuda, "installed", lambda: [("cupy-cuda13x", "14.2.0", 13)])
+    kernels._opened.cache_clear()
+    yield
+    kernels._opened.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,11 @@
 """Detection on a GPU, from load to boxes; here its kernels run on the CPU, in CuPy's place."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
 import darkpy
-from darkpy import cuda, kernels
 from darkpy.cfg import read_names
 from darkpy.data.image import read_image
 from darkpy.detect import FINDERS
@@ -16,21 +14,9 @@ from darkpy.plan.cuda import ends
 from tests import test_detect_oracle as oracle
 from tests.conftest import SHARED
 from tests.hostcuda import missing
-from tests.hostcuda.cupy import cupy
 from tests.tiny import write_model
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
-
-
-@pytest.fixture
-def gpu(monkeypatch):
-    """Let this machine have a GPU."""
-    monkeypatch.setitem(sys.modules, "cupy", cupy())
-    monkeypatch.setattr(cuda, "refusal", lambda device: "")
-    monkeypatch.setattr(cuda, "installed", lambda: [("cupy-cuda13x", "14.2.0", 13)])
-    kernels._opened.cache_clear()
-    yield
-    kernels._opened.cache_clear()
 
 
 @pytest.fixture

@@ -1,16 +1,13 @@
 """Training on a GPU, which the processor stands for: the same numbers, and one state for both."""
 
-import sys
-
 import numpy as np
 import pytest
 
-from darkpy import DeviceError, cuda, kernels
+from darkpy import DeviceError
 from darkpy.network import Network
 from darkpy.train.state import load_state, save_state
 from darkpy.train.trainer import NotFinite, Trainer
 from tests.hostcuda import missing
-from tests.hostcuda.cupy import cupy
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 CFG = """[net]
@@ -49,16 +46,6 @@ anchors=4,4,8,8,12,10
 classes=2
 num=3
 """
-
-
-@pytest.fixture
-def gpu(monkeypatch):
-    """Let this machine have a GPU."""
-    monkeypatch.setitem(sys.modules, "cupy", cupy())
-    monkeypatch.setattr(cuda, "refusal", lambda device: "")
-    kernels._opened.cache_clear()
-    yield
-    kernels._opened.cache_clear()
 
 
 def network(tmp_path, subdivisions: int = 2, batches: int = 100, more: str = "") -> Network:
