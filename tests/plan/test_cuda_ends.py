@@ -71,8 +71,8 @@ def test_what_the_heads_would_be_given_means_the_same_boxes(rng):
     y = np.empty_like(raw)
     on.run(launchers().yolo(on, y, _map(on, raw), classes=3, scale_x_y=1.1))
     found = []
-    for output, is_raw in ((y, False), (raw, True)):
-        boxes = boxes_of([YOLO], [output], on, is_raw=is_raw)
+    for output, indices in ((y, ()), (raw, (0,))):
+        boxes = boxes_of([YOLO], [output], on, raw=indices)
         boxes.prepare(SIZES, letter_box=True)
         on.run(boxes.launches)
         found.append(boxes.read())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ from ...kernels import launchers
 from ...kernels.cuda.decode import Head
 from ...layers.base import Shape
 from ...network import Node
+from ..trace import Op
 from .plan import CudaPlan, Floats
 
 MOST = 512  # boxes of a picture, each of one class, that are brought to the host: 16 kB
+RAW = ("yolo", "gaussian_yolo")  # ops that boxes are found without
 KEYS = ("new_coords", "scale_x_y", "yolo_point", "classfix", "side", "num", "sqrt")
 
 
@@ -41,11 +43,13 @@ class DeviceBoxes:
     image     shape of the network's input
     outputs   of each head by index, of some pictures: Maps of float32 or arrays (n, c, h, w), as
               the device's ops give them
-    is_raw    outputs are what the ops of [yolo] and [Gaussian_yolo] would be given
+    raw       indices of [yolo]s and [Gaussian_yolo]s whose outputs are what their ops would be
+              given, which need not run then
     thresh, nms, kind, beta   as in `Detector.decode`
     most      boxes, each of one class, that are brought to the host of each picture
 
-    For some pictures: `prepare`, run ``launches``, which can be captured, and `read`.
+    For some pictures: `prepare`, run ``launches``, which can be captured, and `read`. One of them
+    reads a head's output, in the order of nodes, and the last suppresses.
     """
 
     def __init__(
@@ -55,7 +59,7 @@ class DeviceBoxes:
         image: Shape,
         outputs: Mapping[int, Any],
         *,
-        is_raw: bool = False,
+        raw: Collection[int] = (),
         thresh: float,
         nms: float = 0.45,
         kind: str = "default",
@@ -64,7 +68,7 @@ class DeviceBoxes:
     ) -> None:
         self.device = device
         self.image = image
-        heads = [_head(device, node, outputs[node.index], is_raw) for node in nodes]
+        heads = [_head(device, node, outputs[node.index], node.index in raw) for node in nodes]
         self.classes = heads[0].classes
         batch = heads[0].y.shape[0]
         self._sizes = np.zeros((batch, 3, 2))  # as the device has them
@@ -112,6 +116,8 @@ class CudaFinder:
 
     nodes  the detection heads of the plan's network
     The others are as in `DeviceBoxes`.
+
+    What feeds a [yolo] is read in the place of its op, which runs for the host's sake alone.
     """
 
     def __init__(
@@ -120,12 +126,27 @@ class CudaFinder:
         self.plan = plan
         self.nodes = nodes
         device, image = plan.device, plan.program.network.image
+        ops = {node.index: op for node in nodes if (op := _raw(plan, node))}
+        outputs = plan.outputs | {index: plan.at(op.inputs[0]) for index, op in ops.items()}
         with device.scope():
             self._boxes = DeviceBoxes(
-                device, nodes, image, plan.outputs, thresh=thresh, most=MOST, **suppression
+                device, nodes, image, outputs, raw=ops, thresh=thresh, most=MOST, **suppression
             )
-            calls = [*plan.forward, *device.bind(self._boxes.launches)]
-            self._find = device.capture(calls)  # one graph
+            self._find = device.capture(self._calls(ops))  # one graph
+
+    def _calls(self, ops: Mapping[int, Op]) -> list[Callable[[], None]]:
+        """Return the plan's calls, with those of boxes in the place of ops of heads, or after all.
+
+        Later ops may write where what feeds a head lies.
+        """
+        *finds, suppress = self.plan.device.bind(self._boxes.launches)
+        boxes = {node.index: find for node, find in zip(self.nodes, finds, strict=True)}
+        heads = {id(op): index for index, op in ops.items()}
+        forward, calls = iter(self.plan.forward), []
+        for op, launches in self.plan.launches:
+            own = [next(forward) for _ in launches]
+            calls += [boxes.pop(heads[id(op)])] if id(op) in heads else own
+        return [*calls, *boxes.values(), suppress]
 
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], letter_box: bool, relative: bool = True
@@ -144,11 +165,23 @@ class CudaFinder:
             self._boxes.prepare(sizes, letter_box, relative)
             self._find()
             found = self._boxes.read()
+            if None in found:
+                plan.replay()
             return [self._outputs(i) if one is None else one for i, one in enumerate(found)]
 
     def _outputs(self, picture: int) -> dict[int, Floats]:
         outputs, device = self.plan.outputs, self.plan.device
         return {node.index: device.download(outputs[node.index][picture]) for node in self.nodes}
+
+
+def _raw(plan: CudaPlan, node: Node) -> Op | None:
+    """Return the op of a [yolo] whose output nothing but boxes is made of, if it is one."""
+    program = plan.program
+    output = program.outputs[node.index]
+    op = program.writer(output)
+    if op is None or op.kind not in RAW or program.readers(output):
+        return None
+    return op if op.inputs[0].root.stored == "float" else None
 
 
 def _head(device: Any, node: Node, y: Any, is_raw: bool) -> Head:
@@ -158,5 +191,4 @@ def _head(device: Any, node: Node, y: Any, is_raw: bool) -> Head:
         keys["parents"] = device.upload(np.array(layer.hierarchy.parents, np.int32))
     if layer.section != "detection":
         keys["anchors"] = device.upload(np.array(layer.priors, np.float32))
-    activates = layer.section in ("yolo", "Gaussian_yolo")
-    return Head(kind=layer.section, y=y, classes=layer.classes, is_raw=is_raw and activates, **keys)
+    return Head(kind=layer.section, y=y, classes=layer.classes, is_raw=is_raw, **keys)
