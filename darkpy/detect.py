@@ -187,9 +187,9 @@ class Detector:
         while group := list(islice(waiting, self.at_once)):
             at_once = len(group) if len(group) == self.at_once else 1
             self.ready(at_once)
-            if self._finds:
+            if self.finds:
                 parts = [group[i : i + at_once] for i in range(0, len(group), at_once)]
-                boxes = [one for part in parts for one in self._find(part, thresh, letter_box)]
+                boxes = [one for part in parts for one in self.find(part, thresh, letter_box)]
             else:
                 boxes = self._decode_all(group, at_once, thresh, letter_box)
             for image, found in zip(group, boxes, strict=True):
@@ -208,22 +208,29 @@ class Detector:
             for image, one in zip(images, outputs, strict=True)
         ]
 
-    def _find(
+    def find(
         self,
         images: Sequence[Image],
         thresh: float,
-        letter_box: bool | None,
+        letter_box: bool | None = None,
         nms: float = 0.45,
         kind: str | None = None,
         relative: bool = True,
+        at_once: int | None = None,
     ) -> list[Candidates]:
-        """Return the boxes of pictures, found on a GPU: `prepare`, `forward_all` and `decode`."""
+        """Return the boxes of pictures, found on a GPU: `prepare`, `forward_all` and `decode`.
+
+        at_once  the pictures that the plan is for, if there may be more than these
+
+        The others are as in `candidates`; only where `finds`, and with an nms.
+        """
         channels = self.network.image.c
         pictures = [checked(image) for image in images]
         if channels not in (1, 3):
             pictures = [recoloured(image, channels) for image in pictures]
         boxed = self.letter_box if letter_box is None else letter_box
-        finder = self._finder(len(pictures), thresh, nms, *self._suppression(kind))
+        batch = at_once or len(pictures)
+        finder = self._finder(batch, thresh, nms, *self._suppression(kind))
         found = finder(pictures, boxed, relative)
         return [
             one
@@ -235,7 +242,7 @@ class Detector:
         ]
 
     @property
-    def _finds(self) -> bool:
+    def finds(self) -> bool:
         """Whether boxes are found on a GPU: not of heads that `decode` refuses."""
         heads = [head_of(node) for node in self.detection_heads]
         classes = {head.classes for head in heads}
@@ -280,8 +287,8 @@ class Detector:
         kind      how overlap is measured; None does what the last head's nms_kind says
         relative  boxes in shares of the picture; otherwise in pixels
         """
-        if self._finds and nms:
-            return self._find([image], thresh, letter_box, nms, kind, relative)[0]
+        if self.finds and nms:
+            return self.find([image], thresh, letter_box, nms, kind, relative)[0]
         outputs = self.forward(self.prepare(image, letter_box))
         size = (image.shape[1], image.shape[0])
         return self.decode(outputs, size, thresh, letter_box, nms, kind, relative)

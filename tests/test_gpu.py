@@ -1,15 +1,22 @@
 """Detection on a GPU, from load to boxes; here its kernels run on the CPU, in CuPy's place."""
 
 import json
+import re
 
+import cv2
 import numpy as np
 import pytest
 
 import darkpy
 from darkpy.cfg import read_names
+from darkpy.cli import main
+from darkpy.data.dataset import read_list, read_truths
 from darkpy.data.image import read_image
 from darkpy.detect import FINDERS
 from darkpy.errors import DeviceError, ImageError
+from darkpy.evaluate import report
+from darkpy.evaluate.match import match
+from darkpy.evaluate.pictures import Pictures
 from darkpy.plan.cuda import ends
 from tests import test_detect_oracle as oracle
 from tests.conftest import SHARED
@@ -141,3 +148,75 @@ def test_no_picture_is_refused_as_on_the_processor(gpu, folder):
     detector = darkpy.load(folder / "tiny.cfg", folder / "tiny.weights", device="cuda:0")
     with pytest.raises(ImageError, match="expected an array"):
         detector.detect(np.zeros((4, 4, 2), np.uint8))
+
+
+@pytest.fixture
+def measured(folder, rng, monkeypatch):
+    """Ten pictures, of which one cannot be read, and labels: most of what the processor finds.
+
+    Of noise: where a picture is plain, boxes are equally sure, and rounding says which is left.
+    """
+    monkeypatch.chdir(folder)
+    detector = darkpy.load("tiny.cfg", "tiny.weights", device="cpu")
+    for n in range(10):
+        image = rng.integers(0, 256, (30 + n, 80, 3), np.uint8)
+        (folder / f"{n}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+        found = detector.candidates(image, 0.3)
+        rows = zip(found.boxes[n % 3 :], found.probs.argmax(1)[n % 3 :], strict=True)
+        lines = [f"{k} {' '.join(map(str, box.tolist()))}\n" for box, k in rows]
+        (folder / f"{n}.txt").write_text("".join(lines))
+    (folder / "4.png").write_bytes(b"no picture")
+    (folder / "valid.txt").write_text("".join(f"{n}.png\n" for n in range(10)))
+    return folder
+
+
+def judged(device, asked):
+    """Return the report, and all that was seen, of a detector on a device."""
+    detector = darkpy.load("tiny.cfg", "tiny.weights", device=device, precision="fp32")
+    paths = read_list("valid.txt")
+    truths = read_truths(paths, detector.classes)
+    pictures = Pictures(detector, paths, asked=asked)
+    seen = list(pictures)
+    found = [pictures.boxes(one, report.THRESH, report.NMS) for one in seen]
+    pairs = zip(found, seen, strict=True)
+    matches = [match(one.boxes, one.probs, truths[place.index]) for one, place in pairs]
+    assert pictures.failed == [paths[4]] and len(detector._plans) <= 1
+    return report.evaluate(matches, detector.classes), seen
+
+
+@pytest.mark.parametrize("most", [ends.MANY, 20], ids=["room", "little room"])
+def test_pictures_are_measured_as_on_the_processor(gpu, measured, most, monkeypatch):
+    monkeypatch.setattr(ends, "MANY", most)
+    wanted, _ = judged("cpu", None)
+    found, seen = judged("cuda:0", (report.THRESH, report.NMS))
+    assert all(one.found is not None and not one.outputs for one in seen)
+    assert 0.2 < wanted.map < 1
+    # one detection that rounding moves past another changes the precision of a few
+    assert found.map == pytest.approx(wanted.map, abs=1e-3)
+    np.testing.assert_array_equal(found.truths, wanted.truths)
+    assert abs(found.tp - wanted.tp).max() <= 1
+
+
+@pytest.mark.parametrize("command", ["map", "valid", "recall", "test"])
+def test_the_commands_print_and_write_the_same_numbers(gpu, measured, command, capfd, monkeypatch):
+    numbers, sizes, find = [], [], darkpy.Detector.find
+
+    def watched(self, images, *args, **how):
+        sizes.append(len(images))
+        return find(self, images, *args, **how)
+
+    monkeypatch.setattr(darkpy.Detector, "find", watched)
+    for device in ("-1", "0"):
+        words = ["tiny.data", "tiny.cfg", "tiny.weights", "-i", device, "--precision", "fp32"]
+        words += ["valid.txt", "-dont_show", "-ext_output"] if command == "test" else []
+        with pytest.raises(SystemExit) as stop:
+            main(["detector", command, *words])
+        assert stop.value.code == 1  # of a picture that cannot be read
+        text = "".join(capfd.readouterr())
+        text += "".join(path.read_text() for path in sorted((measured / "results").glob("*")))
+        lines = [re.sub("Predicted in .*", "", line) for line in text.splitlines()]
+        numbers.append([float(one) for line in lines for one in re.findall(r"\d+\.?\d*", line)])
+    here, there = map(np.array, numbers)
+    assert len(here) > 20
+    assert sum(sizes) == (0 if command == "recall" else 9)  # it suppresses in a way of its own
+    np.testing.assert_allclose(np.sort(there), np.sort(here), atol=0.011)

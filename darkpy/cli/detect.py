@@ -80,7 +80,7 @@ def test(
     drawings = Drawings(save, window=not dont_show)
     failed = 0
     with json_file(out) as records:
-        for pictures in groups(detector, images, boxed, keep=drawings.all):
+        for pictures in groups(detector, images, boxed, thresh, keep=drawings.all):
             for seen in pictures:
                 found = pictures.boxes(seen, thresh, NMS)
                 show(detector, seen, found, thresh, ext_output)
@@ -108,7 +108,7 @@ def check_names(detector: Detector, names: tuple[str, ...], data: str) -> None:
 
 
 def groups(
-    detector: Detector, arguments: tuple[str, ...], letter_box: bool, keep: bool
+    detector: Detector, arguments: tuple[str, ...], letter_box: bool, thresh: float, keep: bool
 ) -> Iterator[Pictures]:
     """Yield the pictures that the arguments name, all together.
 
@@ -118,13 +118,14 @@ def groups(
     from ..data.sources import from_stream, lines_of, sources
     from ..evaluate.pictures import Pictures
 
+    asked = thresh, NMS
     if arguments and arguments != ("-",):
-        yield Pictures(detector, list(map(str, sources(arguments))), letter_box, keep)
+        yield Pictures(detector, list(map(str, sources(arguments))), letter_box, keep, asked)
         return
     click.echo(PROMPT, nl=False)
     for line in lines_of(sys.stdin):
         for path in from_stream([line]):
-            yield Pictures(detector, [path], letter_box, keep)
+            yield Pictures(detector, [path], letter_box, keep, asked)
         click.echo(PROMPT, nl=False)
 
 

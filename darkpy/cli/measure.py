@@ -74,16 +74,17 @@ def map_(
     or 2 for other bad input.
     """
     from ..data.dataset import read_difficult, read_list, read_truths
+    from ..evaluate import coco as judge
+    from ..evaluate import report
 
     options = read_data(data, strict)
     if coco:
-        from ..evaluate.coco import require
-
-        require()
+        judge.require()
     paths = read_list(_list_of(options, "valid"))
     detector = _load(options, cfg, weights, device=i, strict=strict, precision=precision)
     truths = read_truths(paths, detector.classes)
-    pictures = _pictures(detector, paths, letter_box)
+    how = judge if coco else report
+    pictures = _pictures(detector, paths, letter_box, (how.THRESH, how.NMS))
     if coco:
         if options.difficult:
             click.echo("warning: COCO's numbers take no account of difficult objects", err=True)
@@ -163,7 +164,7 @@ def valid(
     options = read_data(data, strict)
     paths = read_list(_list_of(options, "valid"))
     detector = _load(options, cfg, weights, device=i, strict=strict, precision=precision)
-    pictures = _pictures(detector, paths, letter_box)
+    pictures = _pictures(detector, paths, letter_box, (THRESH, NMS))
     folder = options.results or "results"
     _show_heads(pictures)
     with result_files(options.eval, folder, out, detector.names) as add:
@@ -301,10 +302,12 @@ def _load(options: Data, cfg: str, weights: str, **how: Any) -> Detector:
     return detector
 
 
-def _pictures(detector: Detector, paths: list[str], letter_box: bool) -> Pictures:
+def _pictures(
+    detector: Detector, paths: list[str], letter_box: bool, asked: tuple[float, float]
+) -> Pictures:
     from ..evaluate.pictures import Pictures
 
-    return Pictures(detector, paths, letter_box or detector.letter_box)
+    return Pictures(detector, paths, letter_box or detector.letter_box, asked=asked)
 
 
 def _show_heads(pictures: Pictures) -> None:

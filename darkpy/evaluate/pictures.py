@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Protocol
 
 import numpy as np
@@ -26,6 +27,7 @@ MOST_READERS = 8
 KEPT = 1 << 25  # bytes of the largest picture that is kept for who wants to see it
 
 Outputs = dict[int, NDArray[np.float32]]
+Results = tuple[list[Outputs | Candidates | None], float]
 
 
 class Finder(Protocol):
@@ -39,6 +41,9 @@ class Finder(Protocol):
     @property
     def at_once(self) -> int: ...
 
+    @property
+    def finds(self) -> bool: ...
+
     def ready(self, batch: int) -> None: ...
 
     def prepare(
@@ -46,6 +51,16 @@ class Finder(Protocol):
     ) -> NDArray[np.float32]: ...
 
     def forward_all(self, x: NDArray[np.float32]) -> list[Outputs]: ...
+
+    def find(
+        self,
+        images: Sequence[Image],
+        thresh: float,
+        letter_box: bool,
+        nms: float,
+        *,
+        at_once: int,
+    ) -> list[Candidates]: ...
 
     def decode(
         self,
@@ -64,6 +79,7 @@ class Seen:
     index    its place in the list, from 0
     seconds  of the network: of those that were computed at once, each one's share
     kept     the picture (h, w, c), if it was to be kept and is not large
+    found    the boxes, if the device found them; there are no outputs then
     """
 
     index: int
@@ -73,12 +89,15 @@ class Seen:
     outputs: Outputs
     seconds: float = 0.0
     kept: Image | None = None
+    found: Candidates | None = None
 
 
 class Pictures:
     """The pictures of a list, sent through a detector as one iterates over them.
 
-    keep  whether the pictures themselves are wanted (`image`)
+    keep   whether the pictures themselves are wanted (`image`)
+    asked  (thresh, nms) of all calls of `boxes`, if boxes are all that is wanted: a GPU then takes
+           pictures as they are and gives boxes, and there are no outputs
 
     A picture that cannot be read is reported, left out, and remembered in ``failed``.
 
@@ -92,11 +111,13 @@ class Pictures:
         paths: Sequence[str],
         letter_box: bool | None = None,
         keep: bool = False,
+        asked: tuple[float, float] | None = None,
     ) -> None:
         self.detector = detector
         self.paths = paths
         self.letter_box = detector.letter_box if letter_box is None else letter_box
         self.keep = keep
+        self.asked = asked if asked and asked[1] and detector.finds else None
         self.failed: list[str] = []
 
     def __len__(self) -> int:
@@ -108,11 +129,11 @@ class Pictures:
         size = even(len(self.paths), GROUP)
         batch = even(size, self.detector.at_once)
         self.detector.ready(batch)
-        room = -(-size // batch) * batch  # of the last batch some may be nobody's
+        room = 0 if self.asked else -(-size // batch) * batch  # some of the last are nobody's
         readers = min(os.cpu_count() or 1, MOST_READERS)
         shape = (room, *self.detector.network.image)
         groups = [_Group(np.zeros(shape, np.float32)) for _ in range(3)]
-        waiting: deque[tuple[_Group, Future[tuple[list[Outputs], float]]]] = deque()
+        waiting: deque[tuple[_Group, Future[Results]]] = deque()
         with (
             ThreadPoolExecutor(readers, "darkpy-read") as pool,
             ThreadPoolExecutor(1, "darkpy-forward") as network,
@@ -129,40 +150,68 @@ class Pictures:
     def _begin(self, pool: ThreadPoolExecutor, group: _Group, which: range) -> None:
         """Have pictures read, those of ``which`` that there are."""
         group.paths = {index: self.paths[index] for index in which if index < len(self.paths)}
+        places = group.x if len(group.x) else repeat(None)
         group.reads = [
             pool.submit(self._read, path, x)
-            for path, x in zip(group.paths.values(), group.x, strict=False)
+            for path, x in zip(group.paths.values(), places, strict=False)
         ]
 
-    def _read(self, path: str, x: NDArray[np.float32]) -> _Read | DarkpyError:
+    def _read(self, path: str, x: NDArray[np.float32] | None) -> _Read | DarkpyError:
+        """Read a picture, and resize it into x; without x the device is to do that."""
         try:
             image = read_image(path, self.detector.network.image.c)
-            self.detector.prepare(image, self.letter_box, x)
+            if x is not None:
+                self.detector.prepare(image, self.letter_box, x)
         except DarkpyError as error:
             return error
         height, width = image.shape[:2]
-        return _Read(width, height, image if self.keep and image.nbytes <= KEPT else None)
+        kept = image if self.keep and image.nbytes <= KEPT else None
+        return _Read(width, height, kept, image if x is None else None)
 
-    def _forward(self, group: _Group, batch: int) -> tuple[list[Outputs], float]:
-        """Return what the network makes of each picture of a group, and the seconds of each."""
-        group.wait()
-        outputs: list[Outputs] = []
+    def _forward(self, group: _Group, batch: int) -> Results:
+        """Return what comes out for each picture of a group that was read, and each one's seconds.
+
+        That is outputs, or boxes if the device finds them; of a picture that was not read, whatever
+        there is.
+        """
+        reads = group.wait()
         start = time.perf_counter()
-        for first in range(0, len(group.reads), batch):
-            outputs += self.detector.forward_all(group.x[first : first + batch])
-        return outputs, (time.perf_counter() - start) / len(group.reads)
+        results: list[Outputs | Candidates | None] = []
+        if self.asked:
+            results = self._find(reads, batch, *self.asked)
+        else:
+            for first in range(0, len(reads), batch):
+                results += self.detector.forward_all(group.x[first : first + batch])
+        return results, (time.perf_counter() - start) / len(reads)
 
-    def _seen(self, group: _Group, computed: Future[tuple[list[Outputs], float]]) -> Iterator[Seen]:
+    def _find(
+        self, reads: Sequence[_Read | DarkpyError], batch: int, thresh: float, nms: float
+    ) -> list[Outputs | Candidates | None]:
+        """Return the boxes that the device finds in each picture; the pictures are let go."""
+        results: list[Outputs | Candidates | None] = [None] * len(reads)
+        good = [(i, one) for i, one in enumerate(reads) if isinstance(one, _Read)]
+        for first in range(0, len(good), batch):
+            part = good[first : first + batch]
+            images = [one.image for _, one in part if one.image is not None]
+            found = self.detector.find(images, thresh, self.letter_box, nms, at_once=batch)
+            for (i, one), boxes in zip(part, found, strict=True):
+                results[i], one.image = boxes, None
+        return results
+
+    def _seen(self, group: _Group, computed: Future[Results]) -> Iterator[Seen]:
         """Yield those of a group that could be read."""
-        outputs, seconds = computed.result()
-        for read, (index, path), output in zip(
-            group.wait(), group.paths.items(), outputs, strict=False
+        results, seconds = computed.result()
+        for read, (index, path), result in zip(
+            group.wait(), group.paths.items(), results, strict=False
         ):
             if isinstance(read, DarkpyError):
                 log.error("%s", read)
                 self.failed.append(path)
-            else:
-                yield Seen(index, path, read.width, read.height, output, seconds, read.kept)
+                continue
+            outputs, found = ({}, result) if isinstance(result, Candidates) else (result, None)
+            assert outputs is not None, "a picture that was read went nowhere"
+            size = read.width, read.height
+            yield Seen(index, path, *size, outputs, seconds, read.kept, found)
 
     def image(self, seen: Seen) -> Image:
         """Return a picture; one that was not kept is read again."""
@@ -175,6 +224,9 @@ class Pictures:
 
         nms  the overlap above which a box gives way to a more probable one; 0 keeps all
         """
+        if seen.found is not None:
+            assert (thresh, nms) == self.asked, "other boxes than were asked for"
+            return seen.found
         size = (seen.width, seen.height)
         return self.detector.decode(seen.outputs, size, thresh, self.letter_box, nms)
 
@@ -184,10 +236,14 @@ class _Read:
     width: int
     height: int
     kept: Image | None
+    image: Image | None  # until the device has it
 
 
 class _Group:
-    """Pictures that are read into x (n, c, h, w) at once; ``paths`` by their places in the list."""
+    """Pictures that are read at once, into x (n, c, h, w); ``paths`` by their places in the list.
+
+    With x for none they are kept as they are.
+    """
 
     def __init__(self, x: NDArray[np.float32]) -> None:
         self.x = x

@@ -18,6 +18,8 @@ from ..trace import Op
 from .plan import CudaPlan, Floats
 
 MOST = 512  # boxes of a picture, each of one class, that are brought to the host: 16 kB
+MANY = 4096  # of a low threshold, with which one measures: 128 kB
+LOW = 0.1  # below this a threshold is low
 RAW = ("yolo", "gaussian_yolo")  # ops that boxes are found without
 KEYS = ("new_coords", "scale_x_y", "yolo_point", "classfix", "side", "num", "sqrt")
 
@@ -126,11 +128,13 @@ class CudaFinder:
         self.plan = plan
         self.nodes = nodes
         device, image = plan.device, plan.program.network.image
+        self._size = image.w, image.h
         ops = {node.index: op for node in nodes if (op := _raw(plan, node))}
         outputs = plan.outputs | {index: plan.at(op.inputs[0]) for index, op in ops.items()}
+        most = MANY if thresh < LOW else MOST
         with device.scope():
             self._boxes = DeviceBoxes(
-                device, nodes, image, outputs, raw=ops, thresh=thresh, most=MOST, **suppression
+                device, nodes, image, outputs, raw=ops, thresh=thresh, most=most, **suppression
             )
             self._find = device.capture(self._calls(ops))  # one graph
 
@@ -153,18 +157,22 @@ class CudaFinder:
     ) -> list[Candidates | dict[int, Floats]]:
         """Return the boxes of each picture after suppression; see `picture` and `DeviceBoxes`.
 
-        Of a picture with more boxes than `MOST` it is the outputs of the heads that are returned,
-        by index.
+        images  as many as the plan is for, or fewer
+
+        Of a picture with more boxes than `MOST`, or `MANY`, it is the outputs of the heads that are
+        returned, by index.
         """
         plan, device = self.plan, self.plan.device
         with plan.turn, device.scope():
-            for place, image in zip(plan.input("image"), images, strict=True):
+            places = plan.input("image")
+            for place, image in zip(places, images, strict=False):
                 for one in picture(device, place, image, letter_box):
                     device.launch(one)
             sizes = [(image.shape[1], image.shape[0]) for image in images]
-            self._boxes.prepare(sizes, letter_box, relative)
+            others = [self._size] * (len(places) - len(images))
+            self._boxes.prepare([*sizes, *others], letter_box, relative)
             self._find()
-            found = self._boxes.read()
+            found = self._boxes.read()[: len(images)]
             if None in found:
                 plan.replay()
             return [self._outputs(i) if one is None else one for i, one in enumerate(found)]
