@@ -363,10 +363,15 @@ class Detector:
         sizes = [4 * math.prod(self.network.image), *(4 * n.shape.size for n in self.network.nodes)]
         return max(1, min(MOST_AT_ONCE, MAPS_AT_ONCE // sum(sorted(sizes)[-2:])))
 
-    def ready(self, batch: int = 1) -> None:
-        """Make the plan for so many pictures at once, if plans run; with it all code is built."""
+    def ready(self, batch: int = 1, asked: tuple[float, float] | None = None) -> None:
+        """Make the plan for so many pictures at once, if plans run; with it all code is built.
+
+        asked  thresh and nms of the boxes that are to be found, if it `finds` them
+        """
         if self.planned:
             self.plan_of(batch)
+        if asked and self.finds:
+            self._finder(batch, *asked, *self._suppression(None))
 
     @property
     def planned(self) -> bool:

@@ -44,7 +44,7 @@ class Finder(Protocol):
     @property
     def finds(self) -> bool: ...
 
-    def ready(self, batch: int) -> None: ...
+    def ready(self, batch: int, asked: tuple[float, float] | None) -> None: ...
 
     def prepare(
         self, image: Image, letter_box: bool, out: NDArray[np.float32]
@@ -128,7 +128,7 @@ class Pictures:
             return
         size = even(len(self.paths), GROUP)
         batch = even(size, self.detector.at_once)
-        self.detector.ready(batch)
+        self.detector.ready(batch, self.asked)
         room = 0 if self.asked else -(-size // batch) * batch  # some of the last are nobody's
         readers = min(os.cpu_count() or 1, MOST_READERS)
         shape = (room, *self.detector.network.image)
