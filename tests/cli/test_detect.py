@@ -190,7 +190,10 @@ def test_names_that_begin_with_dont_show_are_hidden(folder, darkpy):
         (("tiny.data", "tiny.cfg"), "Missing argument 'WEIGHTS'"),
         ((*MODEL, "a.png", "-tresh", "3"), "No such option"),
         ((*MODEL, "a.png", "-thresh", "3"), "-thresh"),
-        ((*MODEL, "a.png", "--precision", "fp8"), "'fp8' is not one of 'fp32', 'bf16'"),
+        (
+            (*MODEL, "a.png", "--precision", "fp8"),
+            "'fp8' is not one of 'fp32', 'tf32', 'fp16', 'bf16'",
+        ),
     ],
 )
 def test_bad_input_ends_with_2_and_one_message(folder, darkpy, words, message):

@@ -162,7 +162,7 @@ def test_map_of_no_picture_that_can_be_read(folder, darkpy):
         (("valid.txt", "\n"), MODEL, "valid.txt: names no picture"),
         (("valid.txt", "elsewhere.png\n"), MODEL, "elsewhere.txt: no such file, nor a label file"),
         (None, (*MODEL, "-points", "1"), "expected 0, or a number of recalls"),
-        (None, (*MODEL, "--precision", "16"), "'16' is not one of 'fp32', 'bf16'"),
+        (None, (*MODEL, "--precision", "16"), "'16' is not one of 'fp32', 'tf32', 'fp16', 'bf16'"),
         (None, (*MODEL, "-iou_thresh", "2"), "2.0 is not in the range 0<=x<=1"),
         (None, MODEL[:2], "Missing argument 'WEIGHTS'"),
     ],
