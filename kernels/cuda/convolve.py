@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from .choices import Question
 from .device import HOPPER, Counters, Device, Launch, Map, Scratch, act, struct
 from .packing import POLICIES, padded
 
@@ -47,6 +48,11 @@ class Tile:
         return "convolve" if self.step == 64 else "convolve_wgmma"
 
     @property
+    def words(self) -> str:
+        """What tells it from others, in a few words: "128x64", "128x64 wgmma"."""
+        return f"{self.pixels}x{self.filters}{' wgmma' if self.step > 64 else ''}"
+
+    @property
     def name(self) -> str:
         """Its template arguments."""
         warps = (self.warp_pixels, self.warp_filters) if self.step == 64 else ()
@@ -70,10 +76,14 @@ SPLITS = (1, 2, 3, 4, 6, 8, 12, 16)
 ALONE = 220  # cycles of 64 bytes of a block that has a processor to itself: what nothing hides
 LAUNCH = 2500  # cycles of filling the stages and of writing the sums
 JOIN = 800  # more of them where the sum is split; the last block of a tile then reads all splits,
+NEAR = 8  # ways of those expected to take least that are worth measuring
 READ = 16  # so many sums a cycle
 RESIDENT = 2  # blocks of a processor that hide each other's beginning and end, if both have room
 SHARED = 227 << 10  # bytes of shared memory of Hopper's blocks
 SLOWER = {"fp16": 1, "bf16": 1, "tf32": 2, "fp32": 6}  # cycles of a multiply-add, against fp16's
+
+
+Way = tuple[Tile, int]  # and splits of the sum
 
 
 @dataclass(frozen=True)
@@ -214,10 +224,7 @@ def _launch(
     pixels = y.n * part.rows * part.columns
     depth = part.y.count * part.x.count * channels
     _refuse(size, groups, x, y)
-    if tile is None or splits is None:
-        known = _chosen(device, pixels, filters, groups, depth, x.piece, precision)
-        tile, splits = tile or known[0], splits or known[1]
-    sizes = struct(
+    common: dict[str, Any] = dict(
         rows=x.h, columns=x.w, pitch=x.pitch, channels=channels, filters=filters, groups=groups,
         out_rows=part.rows, out_columns=part.columns, pixels=pixels, window_columns=size,
         window=size * size, **_fields("y", part.y), **_fields("x", part.x),
@@ -225,18 +232,27 @@ def _launch(
         column_step=part.steps[1], first_row=part.first[0], first_column=part.first[1],
         repeat=repeat,
         residual_pitch=residual.pitch if residual else 0, residual_first=int(residual_first),
-        splits=splits,
     )  # fmt: skip
-    grid = (-(-pixels // tile.pixels), -(-filters // tile.filters) * groups, splits)
-    tiles = grid[0] * grid[1]
-    split = splits > 1
-    sums = Scratch(tiles * splits * tile.pixels * tile.filters if split else 0)
-    name = f"{tile.kernel}<{POLICIES[precision]}, {y.name}, {act(activation)}, {tile.name}>"
-    args = (
-        x.array, weights, bias, residual.array if residual else None, y.array, partials,
-        sums if split else None, Counters(tiles) if split else None, sizes,
-    )  # fmt: skip
-    return [Launch(f"{tile.kernel}.cu", name, grid, (tile.threads,), args, tile.shared)]
+
+    def launches(way: Way) -> list[Launch]:
+        tile, splits = way
+        sizes = struct(**common, splits=splits)
+        grid = (-(-pixels // tile.pixels), -(-filters // tile.filters) * groups, splits)
+        tiles = grid[0] * grid[1]
+        split = splits > 1
+        sums = Scratch(tiles * splits * tile.pixels * tile.filters if split else 0)
+        name = f"{tile.kernel}<{POLICIES[precision]}, {y.name}, {act(activation)}, {tile.name}>"
+        args = (
+            x.array, weights, bias, residual.array if residual else None, y.array, partials,
+            sums if split else None, Counters(tiles) if split else None, sizes,
+        )  # fmt: skip
+        return [Launch(f"{tile.kernel}.cu", name, grid, (tile.threads,), args, tile.shared)]
+
+    question = _question(device, pixels, filters, groups, depth, x.piece, precision)
+    if tile is None and splits is None:
+        return device.choices.launches(question, launches)
+    known = device.choices.way(question)
+    return launches((tile or known[0], splits or known[1]))
 
 
 def _fields(name: str, axis: Axis) -> dict[str, int]:
@@ -250,7 +266,6 @@ def _refuse(size: int, groups: int, x: Map, y: Map) -> None:
         raise ValueError(f"groups = {groups}: expected groups of whole pieces of channels")
 
 
-@cache
 def choose(
     processors: int,
     pixels: int,
@@ -262,15 +277,35 @@ def choose(
     whole: bool = False,
     arch: int = 0,
     most_shared: int = SHARED,
-) -> tuple[Tile, int]:
+) -> Way:
     """Return the tile and the splits of the sum for which least cycles are expected.
 
     whole  do not split
     arch   compute capability as a number
     most_shared  bytes of shared memory that a block may use
     """
+    return ranked(
+        processors, pixels, filters, groups, depth, piece, precision, whole, arch, most_shared
+    )[0]
 
-    def cycles(tile: Tile, splits: int) -> float:
+
+@cache
+def ranked(
+    processors: int,
+    pixels: int,
+    filters: int,
+    groups: int,
+    depth: int,
+    piece: int,
+    precision: str,
+    whole: bool,
+    arch: int,
+    most_shared: int,
+) -> tuple[Way, ...]:
+    """Return all ways, that for which least cycles are expected first; arguments as of `choose`."""
+
+    def cycles(way: Way) -> float:
+        tile, splits = way
         blocks = -(-pixels // tile.pixels) * -(-filters // tile.filters) * groups * splits
         each = -(-blocks // processors)  # of the processor that has most
         numbers = tile.step // 16 * piece
@@ -285,20 +320,40 @@ def choose(
     known = [s for s in SPLITS if s == 1 or s <= most]
     hopper = arch == HOPPER and precision in ("fp16", "bf16")
     tiles = [one for one in TILES + HOPPER_TILES * hopper if one.shared <= most_shared]
-    return min(((tile, s) for tile in tiles for s in known), key=lambda one: cycles(*one))
+    return tuple(sorted(((tile, s) for tile in tiles for s in known), key=cycles))
 
 
-def _chosen(device: Device, *shape: Any) -> tuple[Tile, int]:
-    here = {"arch": device.arch, "most_shared": device.most_shared}
-    return choose(device.processors, *shape, **here)
+def _question(
+    device: Device,
+    pixels: int,
+    filters: int,
+    groups: int,
+    depth: int,
+    piece: int,
+    precision: str,
+) -> Question:
+    """Return what decides on the tile and the splits; its ways are the `NEAR` that should take
+    least, and of each tile the best."""
+
+    def ways() -> dict[str, Way]:
+        each = ranked(
+            device.processors, pixels, filters, groups, depth, piece, precision,
+            False, device.arch, device.most_shared,
+        )  # fmt: skip
+        best = {tile: (tile, splits) for tile, splits in reversed(each)}
+        near = dict.fromkeys((*each[:NEAR], *best.values()))
+        return {f"{tile.words}{f' / {s}' if s > 1 else ''}": (tile, s) for tile, s in near}
+
+    share = f" in {groups} groups" if groups > 1 else ""
+    return Question(f"{depth} -> {filters}{share} @{pixels} {precision}", ways)
 
 
-def chosen(
-    device: Device, y: Map, x: Map, *, size: int, groups: int = 1, precision: str
-) -> tuple[Tile, int]:
+def chosen(device: Device, y: Map, x: Map, *, size: int, groups: int = 1, precision: str) -> Way:
     """Return the tile and the splits that `convolve` takes for a whole map."""
     depth = size * size * padded(x.c // groups, x.type)
-    return _chosen(device, y.pixels, y.c // groups, groups, depth, x.piece, precision)
+    question = _question(device, y.pixels, y.c // groups, groups, depth, x.piece, precision)
+    way: Way = device.choices.way(question)
+    return way
 
 
 def statistics_room(pixels: int, filters: int) -> int:

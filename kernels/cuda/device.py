@@ -5,9 +5,10 @@ prepares launches (geometry, order of arguments, memory) is the same for both.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..common.activations import ACTIVATIONS
+from .choices import Choices, Kept, place
 
 HERE = Path(__file__).resolve().parent
 INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
@@ -27,6 +29,7 @@ TYPES = {"float": np.float32, "half": np.float16, "bf16": np.uint16}  # how maps
 NAMES = {"float": "float", "half": "half", "bf16": "__nv_bfloat16"}  # in CUDA C++
 
 
+TUNED = ("convolve.cu", "convolve_wgmma.cu", "weight_grad.cu")  # whose launches have several ways
 HOPPER = 90  # whose own instructions are there for sm_90a alone
 
 
@@ -147,6 +150,7 @@ class Device:
     processors  that run blocks side by side
     most_shared bytes of shared memory that a block may use
     scope       gives the context within which the device is the current one of a thread
+    kept        where choices are kept, of which those that are there are taken; None keeps none
     """
 
     def __init__(
@@ -159,9 +163,12 @@ class Device:
         most_shared: int,
         options: Sequence[str] = (),
         scope: Callable[[], Any] = nullcontext,
+        kept: Kept | None = None,
     ) -> None:
         self.xp = xp
         self.scope = scope
+        self.kept = kept
+        self.choices = Choices(kept.read() if kept else {})
         self.arch = arch
         self.processors = processors
         self.most_shared = most_shared
@@ -191,19 +198,58 @@ class Device:
 
     def capture(self, calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
         """Return one call in the place of several: a CUDA graph. Nothing runs yet."""
-        stream = self.xp.cuda.Stream()  # in order with what CuPy itself does
-        self.xp.cuda.runtime.deviceSynchronize()
-        with stream:
-            stream.begin_capture()
-            for call in calls:
-                call()
-            graph = stream.end_capture()
+        graph, stream = self._captured(calls)
 
         def replay(kept: Sequence[Callable[[], None]] = calls) -> None:
             graph.launch(stream)
             stream.synchronize()
 
         return replay
+
+    def _captured(self, calls: Iterable[Callable[[], None]]) -> tuple[Any, Any]:
+        """Return a graph of calls, and a stream for it."""
+        stream = self.xp.cuda.Stream()  # in order with what CuPy itself does
+        self.xp.cuda.runtime.deviceSynchronize()
+        with stream:
+            stream.begin_capture()
+            for call in calls:
+                call()
+            return stream.end_capture(), stream
+
+    def choosing(self, choices: Choices) -> "Device":
+        """Return this device with choices of its own, which stay as they are."""
+        found = copy(self)
+        found.choices = choices
+        return found
+
+    def keep(self, found: Mapping[str, str | None]) -> None:
+        """Take some ways from now on, by what they compute, and keep them; None: the estimate.
+
+        Others stay as they are, those in the file as well, which other processes may have kept.
+        """
+        names = {**self.choices.names, **(self.kept.read() if self.kept else {}), **found}
+        self.choices = Choices({what: name for what, name in names.items() if name is not None})
+        if self.kept:
+            self.kept.write(self.choices.names)
+
+    def timer(self, launches: Sequence[Launch], times: int) -> Callable[[], float]:
+        """Return what runs launches so many times, as one graph, and tells the milliseconds of one.
+
+        It has run once, and memory of its own for what lies in scratch.
+        """
+        calls = self.bind(launches)
+        graph, stream = self._captured(calls * times)
+        start, end = self.xp.cuda.Event(), self.xp.cuda.Event()
+
+        def run(kept: Sequence[Callable[[], None]] = calls) -> float:
+            start.record(stream)
+            graph.launch(stream)
+            end.record(stream)
+            end.synchronize()
+            return float(self.xp.cuda.get_elapsed_time(start, end)) / times
+
+        run()
+        return run
 
     def map(self, shape: Sequence[int], type_: str) -> Map:
         """Return a new Map of a shape (n, c, h, w), not written yet."""
@@ -277,16 +323,21 @@ def open_device(index: int) -> Device:
     """Return a GPU as CuPy has it; the caller knows that CuPy is there and that the GPU is too."""
     import cupy
 
+    from ..cpu.engine.store import root  # beside what is kept of the processor's
+
     gpu = cupy.cuda.Device(index)
     arch = int(gpu.compute_capability)
+    processors = gpu.attributes["MultiProcessorCount"]
+    name = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode("utf-8", "replace")
     return Device(
         cupy,
         cupy.RawModule,
         arch=arch,
-        processors=gpu.attributes["MultiProcessorCount"],
+        processors=processors,
         most_shared=gpu.attributes["MaxSharedMemoryPerBlockOptin"],
         options=("-arch=sm_90a",) if arch == HOPPER else (),
         scope=lambda: cupy.cuda.Device(index),
+        kept=place(root(), name, arch, processors, [source(file) for file in TUNED]),
     )
 
 

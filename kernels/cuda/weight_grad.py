@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .choices import Question
 from .device import Device, Launch, Map, struct
 from .packing import POLICIES, PRECISIONS, padded
 from .partials import partials
@@ -19,6 +20,8 @@ MOST = 64
 BLOCKS = 65535  # of a grid along z
 
 Tile = tuple[int, int]  # filters by taps and channels, of a block
+Way = tuple[Tile, int]  # and splits of the sum
+PARTS = (4, 2, 8)  # quarters of the splits that suit a tile, which are worth measuring
 TILES: tuple[Tile, ...] = ((32, 64), (64, 64), (128, 128))
 
 
@@ -49,25 +52,53 @@ def dense_weight_grad(
     columns = high * wide * channels
     rows = STEP // x.array.itemsize
     steps = -(-dy.pixels // rows)
-    tile = tile or choose(filters, columns, precision)
-    m, n = tile
-    across, down = -(-columns // n), -(-filters // m)
-    threads = 2 * n
-    if splits is None:
-        splits = spread(device.processors * WARPS * 32 // threads, across * down * groups, steps)
-        splits = max(splits, -(-steps // MOST)) if precision == "fp32" else splits
-        splits = min(splits, BLOCKS // groups)
-    share = -(-steps // splits)
-    splits = -(-steps // share)
     shape = {"channels": x.c // groups, "padded": channels, "taps": high * wide}
-    parts, last = partials(splits, filters=dy.c, **shape, dw=dw, accumulate=accumulate)
     windows = window(x, dy, size=size, **numbers)
-    sizes = struct(filters=filters, channels=channels, groups=groups, pixels=dy.pixels, share=share)
-    name = f"weight_grad<{POLICIES[precision]}, {m}, {n}>"
-    args = (*at(dy), *at(x), parts, windows, sizes)
-    shared = STAGES * STEP * (m + n)
-    grid = (across, down, groups * splits)
-    return [Launch(FILE, name, grid, (threads,), args, shared), last]
+
+    def launches(way: Way) -> list[Launch]:
+        (m, n), splits = way
+        share = -(-steps // splits)
+        splits = -(-steps // share)
+        parts, last = partials(splits, filters=dy.c, **shape, dw=dw, accumulate=accumulate)
+        sizes = struct(
+            filters=filters, channels=channels, groups=groups, pixels=dy.pixels, share=share
+        )
+        name = f"weight_grad<{POLICIES[precision]}, {m}, {n}>"
+        args = (*at(dy), *at(x), parts, windows, sizes)
+        grid = (-(-columns // n), -(-filters // m), groups * splits)
+        return [Launch(FILE, name, grid, (2 * n,), args, STAGES * STEP * (m + n)), last]
+
+    def suits(tile: Tile) -> int:
+        return _splits(device.processors, tile, filters, columns, groups, steps, precision)
+
+    def ways() -> dict[str, Way]:
+        first = choose(filters, columns, precision)
+        usable = TILES[:2] if precision == "fp32" else TILES
+        least = -(-steps // MOST) if precision == "fp32" else 1
+        found = [
+            (one, min(max(suits(one) * part // 4, least), BLOCKS // groups, steps))
+            for one in (first, *usable)
+            for part in PARTS
+        ]
+        return {f"{m}x{n} / {s}": ((m, n), s) for (m, n), s in found}
+
+    if tile is None and splits is None:
+        share = f" in {groups} groups" if groups > 1 else ""
+        what = f"weights {columns} -> {filters}{share} @{dy.pixels} {precision}"
+        return device.choices.launches(Question(what, ways), launches)
+    tile = tile or choose(filters, columns, precision)
+    return launches((tile, suits(tile) if splits is None else splits))
+
+
+def _splits(
+    processors: int, tile: Tile, filters: int, columns: int, groups: int, steps: int, precision: str
+) -> int:
+    """Return into how many parts the sum over pixels is split so that it suits a tile."""
+    m, n = tile
+    tiles = -(-columns // n) * -(-filters // m) * groups
+    splits = spread(processors * WARPS * 32 // (2 * n), tiles, steps)
+    splits = max(splits, -(-steps // MOST)) if precision == "fp32" else splits
+    return min(splits, BLOCKS // groups)
 
 
 def choose(filters: int, columns: int, precision: str) -> Tile:

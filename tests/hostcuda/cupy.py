@@ -3,6 +3,7 @@
 With it in CuPy's place all of the GPU's side runs: devices, streams, the capture of a graph.
 """
 
+import time
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType, SimpleNamespace, TracebackType
@@ -76,6 +77,23 @@ class Stream:
         assert self.graph is None, "a stream that captures cannot be waited for"
 
 
+class Event:
+    """A moment of a stream."""
+
+    def record(self, stream: Stream) -> None:
+        """Take the time, of a stream that captures nothing."""
+        assert stream.graph is None
+        self.time = time.perf_counter()
+
+    def synchronize(self) -> None:
+        """Wait till it is over; it is."""
+
+
+def elapsed(start: Event, end: Event) -> float:
+    """Return the milliseconds between two moments."""
+    return 1e3 * (end.time - start.time)
+
+
 class Kernel:
     """A kernel that is launched, or captured."""
 
@@ -131,6 +149,10 @@ def cupy(settings: Settings | None = None) -> ModuleType:
     own.zeros = lambda count, dtype: memory.zeros(count, dtype).view(Array)
     own.asarray = lambda array: memory.upload(array).view(Array)
     own.RawModule = partial(Module, settings=settings or Settings())
-    runtime = SimpleNamespace(deviceSynchronize=lambda: None)
-    own.cuda = SimpleNamespace(Device=Gpu, Stream=Stream, runtime=runtime)
+    runtime = SimpleNamespace(
+        deviceSynchronize=lambda: None, getDeviceProperties=lambda index: {"name": b"Stand-in GPU"}
+    )
+    own.cuda = SimpleNamespace(
+        Device=Gpu, Stream=Stream, Event=Event, get_elapsed_time=elapsed, runtime=runtime
+    )
     return own

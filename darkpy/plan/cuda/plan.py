@@ -92,7 +92,7 @@ class CudaPlan:
         randomness: Any = None,
     ) -> None:
         self.program = program
-        self.device = device
+        self.device = device = device.choosing(device.choices)  # all ops of a plan take the same
         self.precision = precision
         self.type = PRECISIONS[precision]
         self.learns = masters is not None
@@ -115,7 +115,7 @@ class CudaPlan:
         forward += [one for op, found in self.launches if not op.back for one in found]
         backward = [one for op, found in self.launches if op.back for one in found]
         scratch = self._reserve(room([*forward, *backward]))
-        self._build([*forward, *backward], progress)
+        build(device, [*forward, *backward], progress)
         self.forward, self.backward = (device.bind(part, scratch) for part in (forward, backward))
         self.outputs = {name: self.at(value) for name, value in program.outputs.items()}
         self._graphs: dict[bool, Callable[[], None]] = {}
@@ -224,13 +224,15 @@ class CudaPlan:
                 f"once: take fewer or smaller pictures ({error})"
             ) from None
 
-    def _build(self, launches: Sequence[Launch], progress: Progress | None) -> None:
-        try:
-            self.device.build(launches, progress)
-        except Exception as error:
-            if type(error).__name__ != "CompileException":  # CuPy's
-                raise
-            raise DeviceError(f"a CUDA kernel does not compile here: {error}") from None
+
+def build(device: Device, launches: Sequence[Launch], progress: Progress | None = None) -> None:
+    """Compile what launches name; DeviceError if that cannot be."""
+    try:
+        device.build(launches, progress)
+    except Exception as error:
+        if type(error).__name__ != "CompileException":  # CuPy's
+            raise
+        raise DeviceError(f"a CUDA kernel does not compile here: {error}") from None
 
 
 def _bytes(root: Value) -> int:
