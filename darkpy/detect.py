@@ -420,24 +420,23 @@ class Detector:
         rounds    how often each runs; its median counts
         progress  called with (how many layers are measured, of how many)
 
-        What is found is kept for this machine: see `darkpy tune`, of which this is the same.
-        Raises DeviceError for a network that does not run by a plan in float32.
+        What is found is kept for this machine: see `darkpy tune`, of which this is the same. On a
+        GPU these are tiles and splits. Raises DeviceError for a network that runs on the processor
+        but not by a plan in float32.
         """
-        from .plan.tune import tune
-
         self._check_tunable()
         with self._turn:
             self._read_again()
             params = [dict(own) for own in self._params]
-        found = tune(
-            self.network,
-            params,
-            batch=batch,
-            threads=self.threads,
-            strict=self.strict,
-            rounds=rounds,
-            progress=progress,
-        )
+        how: dict[str, Any] = {"batch": batch, "rounds": rounds, "progress": progress}
+        if self._gpu is None:
+            from .plan.tune import tune
+
+            found = tune(self.network, params, threads=self.threads, strict=self.strict, **how)
+        else:
+            from .plan.cuda.tune import tune as tune_gpu
+
+            found = tune_gpu(self.network, params, self._gpu, precision=self.precision, **how)
         with self._turn:
             self._plans.pop(batch, None)
         return found
@@ -448,6 +447,11 @@ class Detector:
         Pictures and measuring take turns, so both are slower until it ends, after some seconds.
         """
         self._check_tunable()
+        if self._gpu is not None:
+            raise DeviceError(
+                f"{self.network.path}: a GPU that detects meanwhile cannot be measured: expected "
+                "`tune`, or device 'cpu'"
+            )
         thread = threading.Thread(
             target=self.tune, args=(batch, rounds), name="darkpy-tune", daemon=True
         )
@@ -455,6 +459,8 @@ class Detector:
         return thread
 
     def _check_tunable(self) -> None:
+        if self._gpu is not None:
+            return
         if not self.planned or self.device != "cpu" or self.precision != "fp32":
             raise DeviceError(
                 f"{self.network.path}: nothing to tune: expected device 'cpu', precision 'fp32' "

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Command, batch, json_file, strict, threads, write_json
+from .options import (
+    Command,
+    batch,
+    gpu_index,
+    json_file,
+    precision,
+    strict,
+    threads,
+    write_json,
+)
 from .plan import read
 from .progress import Bar
 
@@ -26,6 +36,8 @@ if TYPE_CHECKING:
     help="How often each algorithm runs; its median counts.",
 )
 @click.option("--forget", is_flag=True, help="Go back to what is estimated, without measuring.")
+@gpu_index
+@precision
 @threads
 @batch
 @strict
@@ -35,6 +47,8 @@ def tune(
     weights: str | None,
     rounds: int,
     forget: bool,
+    i: str,
+    precision: str | None,
     threads: int | None,
     batch: int,
     strict: bool,
@@ -43,25 +57,47 @@ def tune(
     """Measure the algorithms of each convolution of CFG, and take the fastest from now on.
 
     What is found is kept in the user's cache folder, for this processor, these shapes, as many
-    threads, and with or without --strict; every network that has such a layer takes it. It is kept
+    threads, and with or without --strict; on a GPU, where it is tiles and splits of sums, for its
+    kind, these shapes and the precision. Every network that has such a layer takes it. It is kept
     only if the network as a whole becomes faster. Nothing is measured later: until the next
     `darkpy tune`, the same picture gives the same bytes.
     """
-    from ..plan.tune import forget as forget_
-    from ..plan.tune import tune as tune_
-
     network, params = read(cfg, weights, strict)
-    settings: dict[str, Any] = {"batch": batch, "threads": threads, "strict": strict}
+    tuner, settings = _tuner(i, precision, threads, batch, strict)
     if forget:
-        count = forget_(network, params, **settings)
+        count = tuner.forget(network, params, **settings)
         click.echo(f"{cfg}: the choices for {count} shapes of convolutions are forgotten")
         return
-    found = tune_(network, params, **settings, rounds=rounds, progress=Bar("measuring layers"))
+    shown = Bar("measuring layers")
+    found: Result = tuner.tune(network, params, **settings, rounds=rounds, progress=shown)
     if json:
         write_json(json, {"cfg": cfg, **settings, **_figures(found)})
     if json != "-":
         click.echo(_table(found))
         click.echo(_verdict(found))
+
+
+def _tuner(
+    device: str, precision: str | None, threads: int | None, batch: int, strict: bool
+) -> tuple[ModuleType, dict[str, Any]]:
+    """Return the module that tunes for a device, and what it is told."""
+    from .. import cuda
+    from ..errors import DeviceError
+    from ..plan import default_precision, require
+
+    if device == "auto":
+        device = "cuda:0" if cuda.usable() else "cpu"
+    precision = precision or default_precision(device, strict)
+    require(precision, strict, device)
+    if device != "cpu":
+        from ..plan.cuda import tune as on_gpu
+
+        return on_gpu, {"device": device, "batch": batch, "precision": precision}
+    if precision != "fp32":
+        raise DeviceError(f"precision {precision!r}: nothing to tune on a processor but 'fp32'")
+    from ..plan import tune as on_processor
+
+    return on_processor, {"batch": batch, "threads": threads, "strict": strict}
 
 
 def _table(found: Result) -> str:
