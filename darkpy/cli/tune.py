@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from .options import (
     Command,
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     help="How often each algorithm runs; its median counts.",
 )
 @click.option("--forget", is_flag=True, help="Go back to what is estimated, without measuring.")
+@click.option(
+    "--training",
+    is_flag=True,
+    help="Measure a mini-batch of training on a GPU, forward and back; --batch is then as [net] "
+    "says, and --precision tf32, unless they are given.",
+)
 @gpu_index
 @precision
 @threads
@@ -47,6 +54,7 @@ def tune(
     weights: str | None,
     rounds: int,
     forget: bool,
+    training: bool,
     i: str,
     precision: str | None,
     threads: int | None,
@@ -63,7 +71,10 @@ def tune(
     `darkpy tune`, the same picture gives the same bytes.
     """
     network, params = read(cfg, weights, strict)
-    tuner, settings = _tuner(i, precision, threads, batch, strict)
+    if training:
+        tuner, settings = _trainings(i, precision, batch)
+    else:
+        tuner, settings = _tuner(i, precision, threads, batch, strict)
     if forget:
         count = tuner.forget(network, params, **settings)
         click.echo(f"{cfg}: the choices for {count} shapes of convolutions are forgotten")
@@ -81,12 +92,10 @@ def _tuner(
     device: str, precision: str | None, threads: int | None, batch: int, strict: bool
 ) -> tuple[ModuleType, dict[str, Any]]:
     """Return the module that tunes for a device, and what it is told."""
-    from .. import cuda
     from ..errors import DeviceError
     from ..plan import default_precision, require
 
-    if device == "auto":
-        device = "cuda:0" if cuda.usable() else "cpu"
+    device = _found(device)
     precision = precision or default_precision(device, strict)
     require(precision, strict, device)
     if device != "cpu":
@@ -98,6 +107,31 @@ def _tuner(
     from ..plan import tune as on_processor
 
     return on_processor, {"batch": batch, "threads": threads, "strict": strict}
+
+
+def _trainings(device: str, precision: str | None, batch: int) -> tuple[ModuleType, dict[str, Any]]:
+    """Return the module that tunes training, and what it is told."""
+    from ..errors import DeviceError
+    from ..plan import require
+
+    device = _found(device)
+    if device == "cpu":
+        raise DeviceError("--training: nothing to tune on a processor; expected a GPU")
+    from ..train import tune as of_training
+    from ..train.trainer import ON_GPU
+
+    precision = precision or ON_GPU
+    require(precision, device=device)
+    source = click.get_current_context().get_parameter_source("batch")
+    own = None if source is ParameterSource.DEFAULT else batch
+    return of_training, {"device": device, "batch": own, "precision": precision}
+
+
+def _found(device: str) -> str:
+    """Return a device, where the command line names none the one there is."""
+    from .. import cuda
+
+    return ("cuda:0" if cuda.usable() else "cpu") if device == "auto" else device
 
 
 def _table(found: Result) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 AnyTape: TypeAlias = "Tape | StepPlan | CudaStepPlan"
 SUM = 1e-4  # microseconds to add a number
+ON_GPU = "tf32"  # precision of who asks for none
 KEPT = 24  # sizes of pictures that are ready at once
 LAST_WITHOUT_EMA = 1000  # iterations at the end that darknet trains on from the average
 
@@ -96,19 +97,14 @@ class Trainer:
             device = "cuda:0" if cuda.usable() else "cpu"
         self.device = device
         gpu = None if device in ("cpu", "reference") else kernels.gpu(device)
-        self.precision = precision or ("tf32" if gpu else "fp32")
+        self.precision = precision or (ON_GPU if gpu else "fp32")
         require(self.precision, device=device)
         if gpu is None and self.precision != "fp32":
             raise DeviceError(f"precision {precision!r}: the processor trains in 'fp32' alone")
-        if gpu is not None and _crops(self.network):
-            raise DeviceError(f"{self.network.path}: [crop] trains on device 'cpu' alone")
+        if gpu is not None:
+            require_no_crop(self.network)
         self.ops: Any = kernels.ops("cpu" if gpu else device)
-        self.losing = tuple(node for node in self.network.nodes if _loses(node))
-        if not self.losing:
-            known = ", ".join(f"[{name}]" for name in LOSSES)
-            raise TrainingError(
-                f"{self.network.path}: no layer has a loss; expected one of {known}"
-            )
+        self.losing = losing(self.network)
         self._optimizer = Optimizer(self.network, self._params, self.ops)
         self._average: list[Arrays] | None = None
         self._on = _on_device(gpu, self.precision, self._optimizer, self._params, ranks)
@@ -609,6 +605,21 @@ def _own(tape: AnyTape) -> Iterator[Context]:
 def _crops(network: Network) -> bool:
     """Tell whether places are drawn while a network runs, which no plan knows before."""
     return any(node.layer.section == "crop" for node in network.nodes)
+
+
+def require_no_crop(network: Network) -> None:
+    """Raise DeviceError for a network that trains on no GPU: its places are drawn as it runs."""
+    if _crops(network):
+        raise DeviceError(f"{network.path}: [crop] trains on device 'cpu' alone")
+
+
+def losing(network: Network) -> tuple[Node, ...]:
+    """Return the nodes of a network that have a loss; TrainingError if there is none."""
+    found = tuple(node for node in network.nodes if _loses(node))
+    if not found:
+        known = ", ".join(f"[{name}]" for name in LOSSES)
+        raise TrainingError(f"{network.path}: no layer has a loss; expected one of {known}")
+    return found
 
 
 def _loses(node: Node) -> bool:

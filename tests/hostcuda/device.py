@@ -1,13 +1,12 @@
 """The device of the tests: kernels run on the CPU, on numpy arrays."""
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from darkpy.kernels.cuda.device import ALIGNMENT, Device, Launch
+from darkpy.kernels.cuda.device import ALIGNMENT, Device
 
 from . import on_gpu
 from .module import RawModule, Settings
@@ -48,18 +47,6 @@ class HostDevice(Device):
                 call()
 
         return replay
-
-    def timer(self, launches: Sequence[Launch], times: int) -> Callable[[], float]:
-        """Return what runs launches once, whatever ``times`` is, and tells the milliseconds."""
-        calls = self.bind(launches)
-
-        def run() -> float:
-            start = time.perf_counter()
-            for call in calls:
-                call()
-            return 1e3 * (time.perf_counter() - start)
-
-        return run
 
 
 def host_device(

@@ -12,7 +12,9 @@ from darkpy import cuda, kernels
 from darkpy.cli import main
 from darkpy.errors import DeviceError
 from darkpy.kernels.cuda.choices import Asked, Choices, Kept, place
+from darkpy.kernels.cuda.convolve import ranked
 from darkpy.kernels.cuda.device import TUNED, Device, source
+from darkpy.kernels.cuda.weight_grad import MOST, dense_weight_grad
 from darkpy.plan.cuda import compile
 from darkpy.plan.cuda.step import CudaStepPlan, CudaTraining
 from darkpy.plan.cuda.tune import forget, tune
@@ -22,7 +24,7 @@ from tests.hostcuda import RawModule, missing
 from tests.hostcuda.cupy import cupy
 from tests.hostcuda.device import HostDevice
 from tests.plan import networks
-from tests.tiny import write_model
+from tests.tiny import CFG, write_model
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 NET = "[net]\nwidth=9\nheight=7\nchannels=3\n" + networks.conv(24, 3, 1, "leaky") * 3
@@ -223,6 +225,22 @@ def test_statistics_and_gradients_of_a_tuned_step_are_the_same_to_rounding(model
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * abs(theirs).max())
 
 
+def test_no_way_of_fp32_sums_more_than_tensor_cores_add_well():
+    device, asked = Timed(None), Asked()
+    x, dy = device.map((1, 8, 100, 100), "float"), device.map((1, 40, 100, 100), "float")
+    how = {"stride": (1, 1), "padding": 0, "dilation": 1}
+    for precision in ("fp32", "tf32"):
+        dense_weight_grad(
+            device.choosing(asked), device.zeros(320, np.float32), dy, x,
+            size=1, precision=precision, **how,
+        )  # fmt: skip
+    wide, narrow = (one.ways() for one in asked.questions.values())
+    steps = 100 * 100 // 16
+    assert min(splits for _, splits in wide.values()) == -(-steps // MOST)
+    assert min(splits for _, splits in narrow.values()) < -(-steps // MOST)
+    assert {tile for tile, _ in wide.values()} < {tile for tile, _ in narrow.values()}
+
+
 @pytest.fixture
 def gpu(monkeypatch, tmp_path):
     """Let this machine have a GPU, and a cache folder of its own."""
@@ -267,6 +285,23 @@ def test_the_command_line(gpu, monkeypatch, capsys, tmp_path):
     assert code == 2 and "bf16" in err
 
 
+def test_training_is_tuned_too(gpu, monkeypatch, capsys, tmp_path):
+    folder = write_model(tmp_path, cfg=CFG.replace("[net]", "[net]\nbatch=6\nsubdivisions=2"))
+    faked(monkeypatch, lambda launches: float(sum(k.grid[0] for k in convolutions(launches))))
+    words = ("tune", folder / "tiny.cfg", "-i", 0, "--training")
+    code, out, err = run(capsys, *words)
+    assert (code, err) == (0, "") and "@3072 tf32" in out  # 3 pictures of 32 x 32
+    assert sum(line.startswith("weights") for line in out.splitlines()) == 3
+    assert "@1024" in run(capsys, *words, "--batch", 1, "--precision", "fp16")[1]
+    code, out, _ = run(capsys, *words, "--forget")
+    assert code == 0 and "are forgotten" in out
+    (tmp_path / "net.cfg").write_text(NET)
+    code, _, err = run(capsys, "tune", tmp_path / "net.cfg", "-i", 0, "--training")
+    assert code == 2 and "no layer has a loss" in err
+    code, _, err = run(capsys, *words[:2], "-i", -1, "--training")
+    assert code == 2 and "nothing to tune on a processor" in err
+
+
 def test_a_detector_tunes_itself(gpu, monkeypatch, tmp_path):
     folder = write_model(tmp_path)
     detector = darkpy.load(folder / "tiny.cfg", folder / "tiny.weights", device="cuda:0")
@@ -278,8 +313,13 @@ def test_a_detector_tunes_itself(gpu, monkeypatch, tmp_path):
         detector.tune_aside()
 
 
-def test_graphs_are_timed(gpu):
-    device = kernels.gpu("cuda:0")
-    y = device.map((1, 8, 2, 2), "float")
-    (launch,) = kernels.launchers().activate(device, y, y, "leaky")
-    assert device.timer([launch], 3)() > 0
+def test_a_tuning_from_end_to_end(gpu, model, monkeypatch):
+    few = sys.modules[ranked.__module__]
+    monkeypatch.setattr(few, "TILES", few.TILES[-2:])  # fewer to be compiled
+    ranked.cache_clear()
+    found = tune(*model, "cuda:0", precision="fp32", rounds=1)
+    ranked.cache_clear()
+    assert found.old > 0 and found.new > 0
+    assert all(one.old > 0 and one.new > 0 for one in found.layers)
+    changed = {one.layer: str(one.after) for one in found.layers if one.before != one.after}
+    assert kernels.gpu("cuda:0").choices.names == (changed if found.kept else {})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ...kernels import gpu
@@ -37,27 +38,8 @@ def tune(
     rounds    how often each way runs; its median counts
     progress  called with (how many convolutions are measured, of how many)
     """
-    show = progress or ignore
-    device = gpu(device) if isinstance(device, str) else device
-    asked = Asked()
-    before = compile(network, params, device.choosing(asked), batch=batch, precision=precision)
-    tuned, found = [], {}
-    with device.scope():
-        before.replay()  # on numbers such as a network has
-        for done, what in enumerate(asked.questions):
-            show(done, len(asked.questions))
-            one = measured(device, asked, what, rounds)
-            tuned.append(one)
-            found[what] = None if one.after == one.before else one.after.name
-    show(len(found), len(found))
-    changed = {what: name for what, name in found.items() if name is not None}
-    after = compile(
-        network, params, device.choosing(Choices(changed)), batch=batch, precision=precision
-    )
-    old, new = compared(device, (before, after), rounds)
-    kept = bool(changed) and new < old
-    device.keep(found if kept else dict.fromkeys(found))
-    return Result(tuple(tuned), old, new, kept)
+    made = partial(compile, network, params, batch=batch, precision=precision)
+    return tune_plan(made, device, rounds=rounds, progress=progress)
 
 
 def forget(
@@ -69,9 +51,43 @@ def forget(
     precision: str = "fp16",
 ) -> int:
     """Forget what was measured for a network's convolutions; return for how many it was known."""
+    return forget_plan(partial(compile, network, params, batch=batch, precision=precision), device)
+
+
+def tune_plan(
+    make: Callable[[Device], CudaPlan],
+    device: Device | str,
+    *,
+    rounds: int = 9,
+    progress: Progress | None = None,
+) -> Result:
+    """Do what `tune` does for the plan that ``make`` gives of a device."""
+    show = progress or ignore
     device = gpu(device) if isinstance(device, str) else device
     asked = Asked()
-    compile(network, params, device.choosing(asked), batch=batch, precision=precision)
+    before = make(device.choosing(asked))
+    tuned, found = [], {}
+    with device.scope():
+        before.replay()  # on numbers such as a network has
+        for done, what in enumerate(asked.questions):
+            show(done, len(asked.questions))
+            one = measured(device, asked, what, rounds)
+            tuned.append(one)
+            found[what] = None if one.after == one.before else one.after.name
+    show(len(found), len(found))
+    changed = {what: name for what, name in found.items() if name is not None}
+    after = make(device.choosing(Choices(changed)))
+    old, new = compared(device, (before, after), rounds)
+    kept = bool(changed) and new < old
+    device.keep(found if kept else dict.fromkeys(found))
+    return Result(tuple(tuned), old, new, kept)
+
+
+def forget_plan(make: Callable[[Device], CudaPlan], device: Device | str) -> int:
+    """Do what `forget` does for the plan that ``make`` gives of a device."""
+    device = gpu(device) if isinstance(device, str) else device
+    asked = Asked()
+    make(device.choosing(asked))
     known = asked.questions.keys() & device.choices.names.keys()
     device.keep(dict.fromkeys(known))
     return len(known)
