@@ -214,7 +214,8 @@ def test_the_commands_print_and_write_the_same_numbers(gpu, measured, command, c
         assert stop.value.code == 1  # of a picture that cannot be read
         text = "".join(capfd.readouterr())
         text += "".join(path.read_text() for path in sorted((measured / "results").glob("*")))
-        lines = [re.sub("Predicted in .*", "", line) for line in text.splitlines()]
+        timed = "Predicted in .*|Total Detection Time.*"
+        lines = [re.sub(timed, "", line) for line in text.splitlines()]
         numbers.append([float(one) for line in lines for one in re.findall(r"\d+\.?\d*", line)])
     here, there = map(np.array, numbers)
     assert len(here) > 20

@@ -18,8 +18,8 @@ from tests.kernels.cuda.agree import around, device, from_map, rounded, to_map
 
 convolve = import_module("darkpy.kernels.cuda.convolve").convolve
 REFERENCE = ops("reference")
-# Of the norm. fp32: three products of tf32 leave out 2^-21 of each. tf32: operands of 11 bits. fp16,
-# bf16: the operands are exact, what is written is rounded to 11 or 8 bits.
+# Of the norm. fp32: three products of tf32 leave out 2^-21 of each. tf32: operands of 11 bits.
+# fp16, bf16: the operands are exact, what is written is rounded to 11 or 8 bits.
 TOLERANCE = {"fp32": 3e-6, "tf32": 1e-3, "fp16": 5e-4, "bf16": 3e-3}
 SMALL, LARGE = TILES[2], TILES[0]
 HOPPER = HOPPER_TILES[2]
