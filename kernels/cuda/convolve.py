@@ -76,12 +76,11 @@ SPLITS = (1, 2, 3, 4, 6, 8, 12, 16)
 ALONE = 220  # cycles of 64 bytes of a block that has a processor to itself: what nothing hides
 LAUNCH = 2500  # cycles of filling the stages and of writing the sums
 JOIN = 800  # more of them where the sum is split; the last block of a tile then reads all splits,
-NEAR = 8  # ways of those expected to take least that are worth measuring
 READ = 16  # so many sums a cycle
+NEAR = 8  # ways of those expected to take least that are worth measuring
 RESIDENT = 2  # blocks of a processor that hide each other's beginning and end, if both have room
 SHARED = 227 << 10  # bytes of shared memory of Hopper's blocks
 SLOWER = {"fp16": 1, "bf16": 1, "tf32": 2, "fp32": 6}  # cycles of a multiply-add, against fp16's
-
 
 Way = tuple[Tile, int]  # and splits of the sum
 
