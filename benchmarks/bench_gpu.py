@@ -312,7 +312,7 @@ class Bench:
         if not launch.name.startswith("convolve"):
             return {}
         n, most = op.numbers, self.device.most_shared
-        maps = [plan.at(op.output), plan.at(op.inputs[0]), *launch.args[1:3]]
+        maps = [plan.at(op.outputs[0]), plan.at(op.inputs[0]), *launch.args[1:3]]
         maps += [plan.at(op.inputs[1])] if n["residual"] != "none" else []
         how = {name: n[name] for name in CONVOLUTION} | {"size": n["w"].shape[2]}
         how |= {"repeat": n.get("repeat", 1), "residual_first": n["residual"] == "before"}
@@ -400,7 +400,7 @@ def work(op: Op) -> tuple[float, float]:
     maps = [size(one) for one in (*op.inputs, *op.outputs)]
     flops = 0.0
     if op.kind in PRODUCTS:
-        cells = op.inputs[0] if op.kind == "conv2d_weight_grad" or op.back else op.output
+        cells = op.inputs[0] if op.kind == "conv2d_weight_grad" or op.back else op.outputs[0]
         n, _, h, width = cells.shape
         taps = w.shape if w is not None else op.outputs[0].shape
         flops = 2.0 * n * h * width / op.numbers.get("repeat", 1) ** 2 * math.prod(taps)

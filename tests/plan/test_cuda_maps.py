@@ -7,10 +7,11 @@ from darkpy import kernels
 from darkpy.plan.cuda.plan import compile
 from darkpy.plan.cuda.step import CudaStepPlan, CudaTraining
 from darkpy.run import Tape
+from darkpy.train.device_optimizer import DeviceOptimizer
+from darkpy.train.optimizer import Optimizer
 from tests.hostcuda import Settings, missing
 from tests.hostcuda.device import host_device
 from tests.plan import networks
-from tests.plan.test_cuda_products import Home
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -65,7 +66,7 @@ def test_inference_gives_what_the_eager_run_gives(tmp_path, name, precision):
 def stepping(network, params):
     """Return a step in float32 on a device, and where its parameters are."""
     on = host_device(Settings())
-    home = Home(on, params)
+    home = DeviceOptimizer(on, Optimizer(network, params, kernels.ops("cpu")))
     return CudaStepPlan(network, params, room=CudaTraining(on, "fp32", home, network, params)), home
 
 

@@ -7,6 +7,8 @@ from darkpy import kernels
 from darkpy.plan.cuda.plan import compile
 from darkpy.plan.cuda.step import CudaStepPlan, CudaTraining
 from darkpy.run import Tape
+from darkpy.train.device_optimizer import DeviceOptimizer
+from darkpy.train.optimizer import Optimizer
 from tests.hostcuda import Settings, missing
 from tests.hostcuda.device import host_device
 from tests.plan import networks
@@ -91,32 +93,13 @@ def test_inference_gives_what_the_eager_run_gives(tmp_path, name, precision):
         np.testing.assert_allclose(plan(x)[index], y, rtol=0, atol=CLOSE[precision] * abs(y).max())
 
 
-class Home:
-    """Parameters on a device, and their gradients one behind the other."""
-
-    def __init__(self, device, params):
-        self.device, self.params, self.places = device, params, {}
-        size = 0
-        for index, own in enumerate(params):
-            for name, array in own.items():
-                self.places[index, name] = slice(size, size + array.size)
-                size += array.size
-        self.grads = device.zeros(size, np.float32)
-
-    def parameter(self, node, name):
-        return self.device.upload(self.params[node.index][name])
-
-    def view(self, flat, node, name):
-        return flat[self.places[node.index, name]].reshape(self.params[node.index][name].shape)
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_step_gives_the_gradients_of_the_eager_run(tmp_path, name):
     network, params, x = read(tmp_path, name)
     rng, on = np.random.default_rng(1), host_device(Settings())
     shapes = {node.index: (3, *node.shape) for node in network.heads}
     deltas = {i: rng.standard_normal(shape).astype(np.float32) for i, shape in shapes.items()}
-    home = Home(on, params)
+    home = DeviceOptimizer(on, Optimizer(network, params, kernels.ops("cpu")))
     plan = CudaStepPlan(network, params, room=CudaTraining(on, "fp32", home, network, params))
     plan.forward(x)
     plan.backward(deltas)
