@@ -221,3 +221,13 @@ def test_the_commands_print_and_write_the_same_numbers(gpu, measured, command, c
     assert len(here) > 20
     assert sum(sizes) == (0 if command == "recall" else 9)  # it suppresses in a way of its own
     np.testing.assert_allclose(np.sort(there), np.sort(here), atol=0.011)
+
+
+def test_finds_boxes_on_another_gpu_than_the_first(gpu, folder, image):
+    files = (folder / "tiny.cfg", folder / "tiny.weights")
+    here, there = (
+        darkpy.load(*files, device=device).detect([image] * 3, 0.1)
+        for device in ("cuda:0", "cuda:1")
+    )
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_array_equal(one.xyxy, other.xyxy)

@@ -207,14 +207,19 @@ class Device:
         return replay
 
     def _captured(self, calls: Iterable[Callable[[], None]]) -> tuple[Any, Any]:
-        """Return a graph of calls, and a stream for it."""
-        stream = self.xp.cuda.Stream()  # in order with what CuPy itself does
-        self.xp.cuda.runtime.deviceSynchronize()
-        with stream:
-            stream.begin_capture()
-            for call in calls:
-                call()
-            return stream.end_capture(), stream
+        """Return a graph of calls, and a stream for it.
+
+        Other threads may use the device meanwhile: a stream that blocks would forbid them all that
+        CuPy does on the null stream, and whoever waits for the whole device ends what is captured.
+        """
+        with self.xp.cuda.Stream(non_blocking=True) as recorder:
+            recorder.begin_capture()
+            try:
+                for call in calls:
+                    call()
+            finally:
+                graph = recorder.end_capture()
+        return graph, self.xp.cuda.Stream()  # in order with what CuPy itself does
 
     def choosing(self, choices: Choices) -> "Device":
         """Return this device with choices of its own, which stay as they are."""

@@ -92,7 +92,7 @@ def _loss(
     places = Scratch(max(1, room) * TRUTH, np.int32)
     n, _, h, w = y.shape
     starts = Scratch(n + 1, np.int32, places.end)
-    own = anchors[device.upload(np.array(mask))].reshape(-1)
+    own = device.upload(device.download(anchors)[list(mask)].reshape(-1))
     given = device.upload(_slots(mask, len(anchors)))
     place = Launch(
         FILE, "place_truths", (-(-(room + 1) // THREADS),), (THREADS,),

@@ -189,3 +189,11 @@ def test_places_that_are_drawn_are_not_planned(gpu, tmp_path, monkeypatch):
     ((_, truths),) = batches(1)
     images = np.random.default_rng(0).random((4, 3, 36, 36), np.float32)
     assert np.isfinite(Trainer(path).step(images, truths))
+
+
+@pytest.mark.parametrize("more", ["ema_alpha=0.9\nburn_in=1", "num_sigmas_reject_badlabels=9"])
+def test_learns_on_another_gpu_than_the_first(gpu, tmp_path, more):
+    net, steps = network(tmp_path, batches=4, more=more), batches(3)
+    first, second = Trainer(net, device="cuda:0"), Trainer(net, device="cuda:1")
+    assert train(first, steps) == train(second, steps)
+    same(second, first, 0)
