@@ -164,10 +164,11 @@ def checks(options: argparse.Namespace, seconds: float) -> dict[str, Any]:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return {"said": f"not done within {seconds:.0f} s", "failed": True}
-    lines = done.stdout.strip().splitlines()
+    lines = (done.stdout.strip() or done.stderr.strip() or "nothing").splitlines()
     wrong = [one for one in lines if one.startswith(("FAILED", "ERROR"))]
     print("\n".join(wrong[:40]))
-    return {"said": lines[-1], "wrong": wrong, "failed": done.returncode != 0}
+    failed = done.returncode != 0 or " passed" not in lines[-1]  # all skipped is not well
+    return {"said": lines[-1], "wrong": wrong, "failed": failed}
 
 
 def ceilings(torch: Any, options: argparse.Namespace) -> dict[str, float]:

@@ -52,9 +52,13 @@ def test_runs_the_tests_of_the_kernels_first(run, monkeypatch, tmp_path):
     monkeypatch.setattr(bench_gpu, "CHECKED", ("", path))
     path.write_text("def test_right(): pass")
     assert "1 passed" in run("--minutes", 1)["checks"]["said"]
-    path.write_text("def test_wrong(): assert 0")
-    with pytest.raises(SystemExit, match="the kernels are wrong here"):
-        run()
+    for text in (
+        "def test_wrong(): assert 0",
+        "import pytest\ndef test_nothing(): pytest.skip('no g++')",
+    ):
+        path.write_text(text)
+        with pytest.raises(SystemExit, match="the kernels are wrong here"):
+            run()
 
 
 def test_goes_on_after_an_error(run, monkeypatch):
@@ -74,4 +78,7 @@ def test_work_of_a_convolution_is_counted_by_its_definition():
         [bench_gpu.Value((1, 16, 4, 4), stored="half")],
         0,
     )
-    assert bench_gpu.work(op) == (2 * 16 * 16 * 8 * 9, 2 * (8 * 16 + 16 * 16 + 16 * 8 * 9))
+    flops, moved = 2 * 16 * 16 * 8 * 9, 2 * (8 * 16 + 16 * 16 + 16 * 8 * 9)
+    assert bench_gpu.work(op) == (flops, moved)
+    op.outputs.append(bench_gpu.Value((2, 16)))  # what a batch norm after it needs
+    assert bench_gpu.work(op) == (flops, moved + 4 * 32)

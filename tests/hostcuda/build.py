@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import get_ident
 
+from . import on_gpu
+
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parents[1] / ".cache" / "hostcuda"
 SOURCE = "kernel.cu"  # what a source is called in reports
@@ -39,7 +41,9 @@ class BuildError(RuntimeError):
 
 @cache
 def missing() -> str:
-    """Return what keeps kernels from running on this machine, or nothing."""
+    """Return what keeps kernels from running on this machine, or nothing; a GPU needs no g++."""
+    if on_gpu.asked():
+        return ""
     if not sys.platform.startswith("linux"):
         return f"the runtime reads Linux's ELF segments, this is {sys.platform}"
     absent = [tool for tool in ("g++", "readelf", "addr2line") if shutil.which(tool) is None]
