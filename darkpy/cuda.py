@@ -271,6 +271,7 @@ def _of_nvrtc(found: Driver, extra: int) -> Finding:
         nvrtc = _module("cupy.cuda").nvrtc
         version: tuple[int, int] = tuple(nvrtc.getVersion())
         _compile(nvrtc, min((one.capability for one in _usable(found)), default=(8, 0)))
+        headers = _module("cuda.pathfinder").find_nvidia_header_directory("cudart")  # as CuPy does
     except Exception as error:
         missing = f"NVRTC compiles no kernel ({_brief(error)}): {_install(extra)}"
         return Finding(what, "no", missing)
@@ -281,6 +282,10 @@ def _of_nvrtc(found: Driver, extra: int) -> Finding:
             f"pip uninstall -y nvidia-cuda-nvrtc, then {_install(_extra(found))}"
         )
         return Finding(what, value, missing)
+    if headers is None:
+        return Finding(
+            what, value, f"CUDA's headers (cuda_fp16.h) are not found: {_install(extra)}"
+        )
     return Finding(what, value)
 
 

@@ -87,6 +87,7 @@ def pretend(
     available=None,
     nvrtc=(13, 0),
     oldest=75,
+    headers="/usr/include",
     platform="linux",
 ):
     """Make `darkpy.cuda` see such a machine; return its binding of NVRTC.
@@ -96,6 +97,7 @@ def pretend(
     wheels     name -> version
     available  what CuPy says; an exception is what importing it raises
     nvrtc      NVRTC's version, None if it does not load
+    headers    where CUDA's are, None if there are none
     """
     wheels = {"darkpy-yolo": "0", **(wheels or {})}
 
@@ -115,7 +117,9 @@ def pretend(
         if isinstance(available, Exception):
             raise available
         inside = SimpleNamespace(is_available=lambda: available, nvrtc=binding)
-        return {"cupy": SimpleNamespace(cuda=inside), "cupy.cuda": inside}[name]
+        finder = SimpleNamespace(find_nvidia_header_directory={"cudart": headers}.get)
+        modules = {"cupy": SimpleNamespace(cuda=inside), "cupy.cuda": inside}
+        return (modules | {"cuda.pathfinder": finder})[name]
 
     monkeypatch.setattr(cuda, "ctypes", _with_loader(load))
     monkeypatch.setattr(

@@ -99,6 +99,11 @@ MACHINES = {  # what -> the machine, what is told first, and how many sentences 
         f"NVRTC compiles no kernel ('Failure finding libnvrtc.so.13'): {INSTALL12}",
         1,
     ),
+    "no headers": (
+        ALL | {"headers": None},
+        f"CUDA's headers (cuda_fp16.h) are not found: {INSTALL13}",
+        1,
+    ),
     "NVRTC newer than the driver": (
         ALL | {"version": (12, 8), "wheels": CUDA12},
         "NVRTC 13.0 is of a newer CUDA than the driver's 12.8: pip uninstall -y "
