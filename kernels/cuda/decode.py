@@ -16,7 +16,6 @@ __all__ = ["decode"]
 
 SEGMENT = THREADS  # boxes of a segment, in decode.cu
 FOUND = 8  # 32-bit numbers of a Found there
-RESULT = 8  # numbers of a row of the results
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,23 +4,19 @@ CuPy's arrays and modules on a GPU; in the tests numpy's arrays and `tests.hostc
 prepares launches (geometry, order of arguments, memory) is the same for both.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..common.activations import ACTIVATIONS
 from .choices import Choices, Kept, place
+from .sources import source
 
-HERE = Path(__file__).resolve().parent
-INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
 OPTIONS = ("-std=c++17",)
 LIMIT = 1 << 31  # numbers of a map: kernels count them in 32 bits
 ALIGNMENT = 256  # bytes, of what lies in scratch memory
@@ -377,38 +373,3 @@ def struct(**fields: int | float) -> np.ndarray:
 def act(name: str) -> str:
     """Return the type that stands for an activation in CUDA C++ (`activations`)."""
     return f"activation::{ACTIVATIONS[name].name}"
-
-
-@cache
-def source(file: str) -> str:
-    """Return the text of a source with what it includes in its place.
-
-    So the text is all that a kernel is made of, which is what CuPy's cache of kernels goes by.
-    """
-    return _expanded(file, set())
-
-
-def _expanded(file: str, seen: set[str]) -> str:
-    if file in seen:
-        return ""
-    seen.add(file)
-    text = activations() if file == "activations.cuh" else (HERE / file).read_text("utf-8")
-    text = text.replace("#pragma once\n", "\n")
-    return INCLUDE.sub(lambda found: _expanded(found[1], seen), text)
-
-
-def activations() -> str:
-    """Return the table of activations in CUDA C++: a type each, with value and slope."""
-    rows = {row.name: row for row in ACTIVATIONS.values() if not row.over_channels}
-    parts = [
-        f"struct {row.name} {{\n"
-        f"  static DEVICE float value(float x) {{ {_body(row.cuda_value)} }}\n"
-        f"  static DEVICE float slope(float x) {{ {_body(row.cuda_slope)} }}\n"
-        "};\n"
-        for row in rows.values()
-    ]
-    return '#include "common.cuh"\n' + "namespace activation {\n" + "".join(parts) + "}\n"
-
-
-def _body(text: str) -> str:
-    return text if "return" in text else f"return {text};"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from darkpy.kernels.cuda import device
+from darkpy.kernels.cuda import sources
 from tests.nvrtc import compiled, missing
 
 from .cases import GEMM_BF16, GEMM_F16, HOPPER_BF16, HOPPER_F16, HOPPER_TF32, source
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 def in_one(file: str) -> str:
     """Return a kernel file with the file it includes in its place."""
-    return source(file).replace('#include "common.cuh"', device.source("common.cuh"))
+    return source(file).replace('#include "common.cuh"', sources.source("common.cuh"))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

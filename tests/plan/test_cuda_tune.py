@@ -13,7 +13,8 @@ from darkpy.cli import main
 from darkpy.errors import DeviceError
 from darkpy.kernels.cuda.choices import Asked, Choices, Kept, place
 from darkpy.kernels.cuda.convolve import ranked
-from darkpy.kernels.cuda.device import TUNED, Device, source
+from darkpy.kernels.cuda.device import TUNED, Device
+from darkpy.kernels.cuda.sources import source
 from darkpy.kernels.cuda.weight_grad import MOST, dense_weight_grad
 from darkpy.plan.cuda import compile
 from darkpy.plan.cuda.step import CudaStepPlan, CudaTraining

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from darkpy.kernels.cuda import device
+from darkpy.kernels.cuda import sources
 from darkpy.kernels.cuda.convolve import HOPPER_TILES, TILES, Tile
 from tests.nvrtc import Compiled, compiled, missing
 
@@ -293,11 +293,11 @@ ARCHITECTURES = {"convolve.cu": ALL, "convolve_wgmma.cu": ("sm_90a",)}
 
 
 def test_every_source_has_an_instance():
-    assert {path.name for path in device.HERE.glob("*.cu")} == INSTANCES.keys()
+    assert {path.name for path in sources.HERE.glob("*.cu")} == INSTANCES.keys()
 
 
 def test_lines_are_no_longer_than_pythons():
-    for path in (*device.HERE.glob("*.cu"), *device.HERE.glob("*.cuh")):
+    for path in (*sources.HERE.glob("*.cu"), *sources.HERE.glob("*.cuh")):
         lines = enumerate(path.read_text("utf-8").splitlines(), 1)
         assert not [f"{path.name}:{at}" for at, line in lines if len(line) > 100]
 
@@ -308,6 +308,6 @@ def test_lines_are_no_longer_than_pythons():
     [(file, one) for file in INSTANCES for one in ARCHITECTURES.get(file, SOME)],
 )
 def test_compiles_as_meant(file, architecture):
-    kernels = compiled(device.source(file), [one.name for one in INSTANCES[file]], architecture)
+    kernels = compiled(sources.source(file), [one.name for one in INSTANCES[file]], architecture)
     for one in INSTANCES[file]:
         one.check(kernels[one.name], architecture)
