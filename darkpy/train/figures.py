@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..loss import HeadLoss, Truths
+from ..network import Node
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,56 @@ class HeadFigures:
     classification: float
     count: int
     iou: float
+
+
+class Losses:
+    """The losses of each head, added up over the mini-batches of an iteration."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.names = {node.index: f"{node.layer.section}_{node.index}" for node in nodes}
+        self.sums = {node.index: np.zeros(3) for node in nodes}
+        self.counts = dict.fromkeys(self.names, 0)
+        self.overlaps = dict.fromkeys(self.names, 0.0)
+        self.truths = 0
+
+    @property
+    def numbers(self) -> list[float]:
+        """All of them, that can be added to another rank's."""
+        each = ((*self.sums[i].tolist(), self.counts[i], self.overlaps[i]) for i in self.names)
+        return [self.truths, *(value for head in each for value in head)]
+
+    def take(self, numbers: NDArray[np.float64]) -> None:
+        """Be what the `numbers` of several ranks add up to."""
+        self.truths = round(float(numbers[0]))
+        for i, head in zip(self.names, numbers[1:].reshape(-1, 5), strict=True):
+            self.sums[i] = head[:3]
+            self.counts[i] = round(float(head[3]))
+            self.overlaps[i] = float(head[4])
+
+    def add(self, losses: dict[int, HeadLoss], truths: Truths) -> None:
+        """Add the losses of a mini-batch, by index of their heads, and its truths."""
+        self.truths += sum(map(len, truths))
+        for i, loss in losses.items():
+            self.sums[i] += (loss.box, loss.objectness, loss.classification)
+            self.counts[i] += loss.count
+            self.overlaps[i] += loss.iou * loss.count if loss.count else 0.0
+
+    def _means(self, batch: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        return ((i, sums / batch) for i, sums in self.sums.items())
+
+    def of(self, batch: int) -> tuple[HeadFigures, ...]:
+        """Return the figures of a batch of so many pictures."""
+        return tuple(
+            HeadFigures(
+                self.names[i],
+                box=float(box),
+                objectness=float(objectness),
+                classification=float(classification),
+                count=self.counts[i],
+                iou=self.overlaps[i] / self.counts[i] if self.counts[i] else math.nan,
+            )
+            for i, (box, objectness, classification) in self._means(batch)
+        )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from ..plan.step import StepPlan, Training
 from ..randomness import generator
 from ..run import Context, Tape
 from ..weights import Params, read_weights, write_weights
-from .figures import HeadFigures
+from .figures import HeadFigures, Losses
 from .optimizer import STATISTICS, Arrays, Optimizer, averaged, stop_layer
 from .ranks import ALONE, Ranks, add_up, own, own_slots
 from .schedule import learning_rate, minibatch
@@ -187,7 +187,7 @@ class Trainer:
         if self._on is not None:
             self._on.begin(self._average)
         stop = stop_layer(self.network, iteration)
-        total, figures, fault = 0.0, _Figures(self.losing), None
+        total, figures, fault = 0.0, Losses(self.losing), None
         is_agreed = self._on is None or self.ranks.size == 1  # that all come to the last way back
         try:
             mine = own(count, self.network.options.subdivisions, self.ranks)
@@ -240,7 +240,7 @@ class Trainer:
         self._require_finite(count)
 
     def agree(
-        self, fault: Exception | None, total: float = 0.0, figures: _Figures | None = None
+        self, fault: Exception | None, total: float = 0.0, figures: Losses | None = None
     ) -> float:
         """Raise what went wrong in one of the ranks, if anything did; return all ranks' total.
 
@@ -252,7 +252,7 @@ class Trainer:
             if fault is not None:
                 raise fault
             return total
-        figures = figures or _Figures(self.losing)
+        figures = figures or Losses(self.losing)
         names = [one.name for one in fields(self.rejection)]
         remembered = [getattr(self.rejection, name) for name in names]
         numbers = figures.numbers
@@ -425,7 +425,7 @@ class Trainer:
         truths: Truths,
         stop: int,
         slots: range,
-        figures: _Figures,
+        figures: Losses,
     ) -> float:
         """Take a mini-batch forward and back; return darknet's loss, summed over its pictures."""
         seen = self.iteration * self.batch + slots.stop
@@ -545,54 +545,6 @@ def _on_device(gpu: Any, *settings: Any) -> OnDevice | None:
     from .on_device import OnDevice
 
     return OnDevice(gpu, *settings)
-
-
-class _Figures:
-    """The losses of each head, added up over the mini-batches of an iteration."""
-
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self.names = {node.index: f"{node.layer.section}_{node.index}" for node in nodes}
-        self.sums = {node.index: np.zeros(3) for node in nodes}
-        self.counts = dict.fromkeys(self.names, 0)
-        self.overlaps = dict.fromkeys(self.names, 0.0)
-        self.truths = 0
-
-    @property
-    def numbers(self) -> list[float]:
-        """All of them, that can be added to another rank's."""
-        each = ((*self.sums[i].tolist(), self.counts[i], self.overlaps[i]) for i in self.names)
-        return [self.truths, *(value for head in each for value in head)]
-
-    def take(self, numbers: NDArray[np.float64]) -> None:
-        """Be what the `numbers` of several ranks add up to."""
-        self.truths = round(float(numbers[0]))
-        for i, head in zip(self.names, numbers[1:].reshape(-1, 5), strict=True):
-            self.sums[i] = head[:3]
-            self.counts[i] = round(float(head[3]))
-            self.overlaps[i] = float(head[4])
-
-    def add(self, losses: dict[int, HeadLoss], truths: Truths) -> None:
-        self.truths += sum(map(len, truths))
-        for i, loss in losses.items():
-            self.sums[i] += (loss.box, loss.objectness, loss.classification)
-            self.counts[i] += loss.count
-            self.overlaps[i] += loss.iou * loss.count if loss.count else 0.0
-
-    def _means(self, batch: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        return ((i, sums / batch) for i, sums in self.sums.items())
-
-    def of(self, batch: int) -> tuple[HeadFigures, ...]:
-        return tuple(
-            HeadFigures(
-                self.names[i],
-                box=float(box),
-                objectness=float(objectness),
-                classification=float(classification),
-                count=self.counts[i],
-                iou=self.overlaps[i] / self.counts[i] if self.counts[i] else math.nan,
-            )
-            for i, (box, objectness, classification) in self._means(batch)
-        )
 
 
 def _own(tape: AnyTape) -> Iterator[Context]:
