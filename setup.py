@@ -51,6 +51,15 @@ setup(
         # NVRTC and its headers, not cupy's [ctk], which brings a gigabyte of cuBLAS and others
         "cuda12": ["cupy-cuda12x>=14", "cuda-toolkit[cudart,nvrtc]==12.*"],
         "cuda13": ["cupy-cuda13x>=14", "cuda-toolkit[cudart,nvrtc]==13.*"],
+        # several GPUs: sums over them, and what starts a process for each
+        **{
+            f"nccl{cuda}": [
+                f"nvidia-nccl-cu{cuda}; sys_platform == 'linux'",
+                "mpi4py>=4",
+                "mpich; sys_platform != 'win32'",
+            ]
+            for cuda in (12, 13)
+        },
         "coco": ["pycocotools"],
         "test": [
             "hypothesis",

@@ -101,4 +101,5 @@ def test_wheel_says_what_it_is_and_needs(wheel):
     needed = {line.split(";")[0].strip() for line in said.get_all("Requires-Dist")}
     toolkits = {f"cuda-toolkit[cudart,nvrtc]=={major}.*" for major in (12, 13)}
     assert {"numpy>=2", "tqdm", "cupy-cuda12x>=14", "cupy-cuda13x>=14"} | toolkits <= needed
-    assert set(said.get_all("Provides-Extra")) == {"cuda12", "cuda13", "coco", "test"}
+    extras = {"cuda12", "cuda13", "nccl12", "nccl13", "coco", "test"}
+    assert set(said.get_all("Provides-Extra")) == extras
