@@ -25,9 +25,11 @@ WHERE = """
 import importlib, json
 from darkpy import kernels, zoo
 from darkpy.kernels import ops
-names = ["darkpy", "darkpy.kernels.common", "darkpy.kernels.reference", "darkpy.kernels.cpu"]
+parts = ("common", "reference", "cpu", "cuda")
+names = ["darkpy", *(f"darkpy.kernels.{part}" for part in parts)]
 files = [importlib.import_module(name).__file__ for name in names]
 assert callable(ops("reference").conv2d)
+assert "__global__" in importlib.import_module("darkpy.kernels.cuda.sources").source("convolve.cu")
 print(json.dumps([*files, str(zoo.cfg_path("yolov4.cfg"))]))
 """
 
