@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 # Parts of the largest value. fp32: sums in another order. tf32, fp16, bf16: a network of many
 # layers adds up what operands of 11, 11 and 8 bits round.
 TOLERANCE = {"fp32": 1e-5, "tf32": 1e-3, "fp16": 1e-2, "bf16": 3e-2}
+SLOW = {"fp32": pytest.mark.slow, "bf16": pytest.mark.slow}
 OPS = kernels.ops("cpu")
 host_device = partial(device_of, processors=8)  # sums are split over fewer blocks: less to add up
 
@@ -121,7 +122,9 @@ def near(found: np.ndarray, truth: np.ndarray, tolerance: float) -> None:
     assert error < tolerance, error
 
 
-@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize(
+    "precision", [pytest.param(one, marks=SLOW.get(one, ())) for one in TOLERANCE]
+)
 def test_yolov4_tiny_forward(precision):
     network, params = drawn("yolov4-tiny", 96)
     x = pictures(network)
@@ -207,6 +210,7 @@ def test_yolov4_tiny_gradients(precision, middle, most):
     assert np.median([error for error, *_ in errors]) < middle
 
 
+@pytest.mark.slow
 def test_gradients_of_a_few_layers(tmp_path):
     path = tmp_path / "x.cfg"
     path.write_text(FEW)

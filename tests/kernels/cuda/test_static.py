@@ -14,6 +14,7 @@ from tests.nvrtc import Compiled, compiled, missing
 
 REGISTERS = 65536  # of a processor; a block that needs more does not start
 SPILLED = {"sm_75": 8}  # bytes allowed: of products that are made of several there
+FIRST = "sm_90a"  # the others are slow
 SOME = ("sm_75", "sm_90a", "sm_120")
 ALL = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120")
 
@@ -305,7 +306,11 @@ def test_lines_are_no_longer_than_pythons():
 @pytest.mark.skipif(bool(missing()), reason=missing())
 @pytest.mark.parametrize(
     ("file", "architecture"),
-    [(file, one) for file in INSTANCES for one in ARCHITECTURES.get(file, SOME)],
+    [
+        pytest.param(file, one, marks=[] if one == FIRST else pytest.mark.slow)
+        for file in INSTANCES
+        for one in ARCHITECTURES.get(file, SOME)
+    ],
 )
 def test_compiles_as_meant(file, architecture):
     kernels = compiled(sources.source(file), [one.name for one in INSTANCES[file]], architecture)
