@@ -51,7 +51,7 @@ def test_runs_the_tests_of_the_kernels_first(run, monkeypatch, tmp_path):
     path = tmp_path / "test_kernels.py"
     monkeypatch.setattr(bench_gpu, "CHECKED", ("", path))
     path.write_text("def test_right(): pass")
-    assert "1 passed" in run("--minutes", 1)["checks"]["said"]
+    assert "1 passed" in run("--minutes", 5)["checks"]["said"]
     for text in (
         "def test_wrong(): assert 0",
         "import pytest\ndef test_nothing(): pytest.skip('no g++')",
