@@ -290,7 +290,7 @@ INSTANCES = {
     ),
 }
 # Sources for all, or for one, where others are for some.
-ARCHITECTURES = {"convolve.cu": ALL, "convolve_wgmma.cu": ("sm_90a",)}
+ARCHITECTURES = {"convolve.cu": ALL, "convolve_wgmma.cu": ("sm_90a",), "weight_grad.cu": ALL}
 
 
 def test_every_source_has_an_instance():
