@@ -14,8 +14,14 @@ from tests.nvrtc import Compiled, compiled, missing
 
 REGISTERS = 65536  # of a processor; a block that needs more does not start
 SPILLED = {"sm_75": 8}  # bytes allowed: of products that are made of several there
+TINY = 24  # bytes that remain to be mended, of these:
+TIGHT = {
+    "sm_80": ("decode.cu", "local.cu", "region_loss.cu"),
+    "sm_86": ("decode.cu", "local.cu"),
+    "sm_89": ("decode.cu", "local.cu"),
+    "sm_100": ("local.cu", "pool.cu"),
+}
 FIRST = "sm_90a"  # the others are slow
-SOME = ("sm_75", "sm_90a", "sm_120")
 ALL = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120")
 
 
@@ -38,10 +44,11 @@ class Instance:
     uses: tuple[str, ...] = ()
     loop: int = 0
 
-    def check(self, found: Compiled, architecture: str) -> None:
+    def check(self, found: Compiled, file: str, architecture: str) -> None:
         """Fail if a compiled kernel is not what was meant."""
-        assert found.spilled <= SPILLED.get(architecture, 0)
-        assert found.stack <= SPILLED.get(architecture, 0), "an array lies in local memory"
+        allowed = SPILLED.get(architecture, 0) if file not in TIGHT.get(architecture, ()) else TINY
+        assert found.spilled <= allowed
+        assert found.stack <= allowed, "an array lies in local memory"
         assert self.threads <= found.threads, "more threads than __launch_bounds__ says"
         assert self.threads * found.registers <= REGISTERS
         if self.wide:
@@ -289,8 +296,7 @@ INSTANCES = {
         "yolo_loss<Yolo>", "yolo_loss<GaussianYolo>", "place_truths", threads=128
     ),
 }
-# Sources for all, or for one, where others are for some.
-ARCHITECTURES = {"convolve.cu": ALL, "convolve_wgmma.cu": ("sm_90a",), "weight_grad.cu": ALL}
+ARCHITECTURES = {"convolve_wgmma.cu": ("sm_90a",)}  # others are for all
 
 
 def test_every_source_has_an_instance():
@@ -309,10 +315,10 @@ def test_lines_are_no_longer_than_pythons():
     [
         pytest.param(file, one, marks=[] if one == FIRST else pytest.mark.slow)
         for file in INSTANCES
-        for one in ARCHITECTURES.get(file, SOME)
+        for one in ARCHITECTURES.get(file, ALL)
     ],
 )
 def test_compiles_as_meant(file, architecture):
     kernels = compiled(sources.source(file), [one.name for one in INSTANCES[file]], architecture)
     for one in INSTANCES[file]:
-        one.check(kernels[one.name], architecture)
+        one.check(kernels[one.name], file, architecture)
