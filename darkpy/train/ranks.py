@@ -28,6 +28,7 @@ CHOSEN = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # with which a person shar
 EAGER = 1e-3  # seconds that a rank looks for the others without a rest
 LARGE = 1 << 17  # numbers of an array that is sent by itself, and of several that go together
 LONGEST_REST = 5e-3  # seconds between two looks: evaluations and saving are waited for so
+TOLD = 0.5  # seconds for the launcher to pass on what a rank says before all of them end
 
 Wait = Callable[[], None]
 
@@ -146,6 +147,7 @@ class MpiRanks:
         is_stopped = isinstance(error, KeyboardInterrupt)
         why = "stopped at once" if is_stopped else str(error) or type(error).__name__
         print(f"error: rank {self.rank}: {why}", file=sys.stderr, flush=True)
+        time.sleep(TOLD)
         self.comm.Abort(130 if is_stopped else 2)
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -368,6 +369,16 @@ def test_what_goes_wrong_in_a_rank_is_said_once(tmp_path):
     done = trained(2, folder)
     assert done.returncode == 2
     assert done.stderr.count("no layer follows") == 1
+
+
+def test_a_rank_that_ends_all_is_heard_first(capsys):
+    """A launcher that learns of the end along with the reason may drop the reason."""
+    began, ended = time.monotonic(), []
+    comm = SimpleNamespace(Abort=lambda status: ended.append((status, time.monotonic())))
+    module.MpiRanks.abort(SimpleNamespace(rank=1, comm=comm), ValueError("the reason"))
+    assert capsys.readouterr().err == "error: rank 1: the reason\n"
+    ((status, end),) = ended
+    assert status == 2 and end - began > 0.3
 
 
 @needs_mpi
