@@ -15,6 +15,7 @@
 #define DEVICE __device__ __forceinline__
 
 typedef unsigned int uint32_t;
+typedef unsigned long long uint64_t;
 #endif
 
 // The i-th number of a register of operands.

@@ -21,7 +21,7 @@ DEVICE int cell_of(int place, int tap, const Window& s) {
 // y = w x + bias for a place, WARPS * FILTERS filters and N pictures a block. The window of each
 // picture is laid out as w is, `chunk` channels at a time.
 template <class T, class Out>
-__global__ void __launch_bounds__(WARPS * 32, 4)
+__global__ void __launch_bounds__(WARPS * 32, 3)
     local(const T* __restrict__ x, int x_pitch, const float* __restrict__ w,
           const float* __restrict__ bias, Out* __restrict__ y, int y_pitch, Window s, Sizes of,
           int chunk) {
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(256)
 
 // dx = of each cell what it gets of all windows that it lies in: a thread a piece.
 template <class T>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     local_input_grad(const float* __restrict__ seen, T* __restrict__ dx, int dx_pitch, Window s,
                      int channels, int pieces, int count) {
   int i = blockIdx.x * 256 + threadIdx.x;
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(256)
 // dw = dy x, or is added to what is there: a thread has one weight of each of 32 filters, and
 // keeps what it sees of N pictures.
 template <class T>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     local_weight_grad(const T* __restrict__ dy, int dy_pitch, const T* __restrict__ x, int x_pitch,
                       float* __restrict__ dw, Window s, Sizes of, int accumulate) {
   int at = blockIdx.y * 256 + threadIdx.x, place = blockIdx.x, places = s.rows * s.cols;

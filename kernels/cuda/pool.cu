@@ -55,7 +55,7 @@ struct Windows {
 
 // y = the largest of each window: a thread a piece of y. SIZE is that of windows, 0 for any.
 template <class T, int SIZE>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     maxpool(const T* __restrict__ x, int x_pitch, T* __restrict__ y, int y_pitch, Windows windows,
             int channels, int pieces, int count) {
   int i = blockIdx.x * 256 + threadIdx.x;

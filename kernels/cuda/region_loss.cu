@@ -108,7 +108,7 @@ DEVICE int surest(const Head& head, int cls, const int* parents, int boxes) {
   return place;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
     give_truths(const float* __restrict__ y, Order order, const float* __restrict__ rows,
                 const int* __restrict__ count, const float* __restrict__ anchors,
                 const int* __restrict__ tree, Rules rules, Truth* __restrict__ truths,

@@ -15,6 +15,14 @@ struct Suppression {
   }
 };
 
+// Bit j, of AT_ONCE: what `is` says of j. All lanes of a warp learn it.
+template <class Is>
+DEVICE uint64_t ballot(const Is& is) {
+  int lane = threadIdx.x % 32;
+  unsigned low = __ballot_sync(~0u, is(lane)), high = __ballot_sync(~0u, is(32 + lane));
+  return (uint64_t)high << 32 | low;
+}
+
 // Move those of `ids` that are kept to the front, and return how many they are.
 //
 // ids      of boxes in the order of falling scores; all threads see them
@@ -23,7 +31,7 @@ struct Suppression {
 template <class Boxes>
 DEVICE int suppress(int* ids, int* gone, int count, const Boxes& box_of, const Suppression& rule) {
   __shared__ Box boxes[AT_ONCE];
-  __shared__ uint32_t masks[AT_ONCE][2];
+  __shared__ uint64_t masks[AT_ONCE];  // bit j: the box suppresses box j
   __shared__ int own[AT_ONCE], kept[AT_ONCE];
   __shared__ int kept_now;
   int thread = threadIdx.x, lane = thread % 32, warp = thread / 32, kept_before = 0;
@@ -36,28 +44,20 @@ DEVICE int suppress(int* ids, int* gone, int count, const Boxes& box_of, const S
       boxes[thread] = box_of(own[thread]);
     }
     __syncthreads();
-    for (int row = warp; row < size; row += SUPPRESSING / 32) {  // bit j: row suppresses box j
-      for (int half = 0; half < 2; half++) {
-        int j = half * 32 + lane;
-        bool close = row < j && j < size && rule(boxes[row], boxes[min(j, size - 1)]);
-        unsigned bits = __ballot_sync(~0u, close);
-        if (lane == 0) masks[row][half] = bits;
-      }
+    for (int row = warp; row < size; row += SUPPRESSING / 32) {
+      uint64_t close = ballot(
+          [&](int j) { return row < j && j < size && rule(boxes[row], boxes[min(j, size - 1)]); });
+      if (lane == 0) masks[row] = close;
     }
     __syncthreads();
     if (warp == 0) {
-      unsigned left[2];
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-        int j = half * 32 + lane;
-        left[half] = __ballot_sync(~0u, j < size && !gone[start + min(j, size - 1)]);
-      }
+      uint64_t left = ballot([&](int j) { return j < size && !gone[start + j]; });
       int found = 0;
       for (int j = 0; j < size; j++) {
-        if (!(left[j / 32] >> j % 32 & 1)) continue;
+        if (!(left >> j & 1)) continue;
         if (lane == 0) kept[found] = j;
         found++;
-        left[0] &= ~masks[j][0], left[1] &= ~masks[j][1];
+        left &= ~masks[j];
       }
       if (lane == 0) kept_now = found;
     }
