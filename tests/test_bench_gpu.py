@@ -47,6 +47,7 @@ def test_measures_a_network_its_training_and_its_layers(run):
     assert total == pytest.approx(network["gflop"])
 
 
+@pytest.mark.slow
 def test_runs_the_tests_of_the_kernels_first(run, monkeypatch, tmp_path):
     path = tmp_path / "test_kernels.py"
     monkeypatch.setattr(bench_gpu, "CHECKED", ("", path))

@@ -310,6 +310,7 @@ def straight(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_a_run_of_ranks_can_be_stopped_and_resumed(straight, tmp_path):
     folder = write_project(tmp_path / "a", **ALL)
