@@ -19,7 +19,8 @@ from darkpy.kernels.common.geometry import BATCHNORM_EPSILON
 from darkpy.plan import fused, trace
 from darkpy.plan.training import PASSES
 from darkpy.run import Tape
-from darkpy.train import trainer
+from darkpy.train import on_host
+from darkpy.train.trainer import Trainer
 from tests.conftest import SHARED
 
 ORACLE = SHARED / "oracle" / "train"
@@ -82,11 +83,11 @@ def slip(program):
 
 def slipping(monkeypatch):
     """Let trainings have darknet's slips, whether they run eagerly or by plans."""
-    monkeypatch.setattr(trainer, "Tape", OverwritingTape)
+    monkeypatch.setattr(on_host, "Tape", OverwritingTape)
     monkeypatch.setattr(trace, "Tape", OverwritingTape)
     monkeypatch.setitem(fused.MEANING, "normalize_grad_of_darknet", normalize_grad)
     passes = (*PASSES[:-1], slip, PASSES[-1])
-    monkeypatch.setattr(trainer, "StepPlan", partial(trainer.StepPlan, passes=passes))
+    monkeypatch.setattr(on_host, "StepPlan", partial(on_host.StepPlan, passes=passes))
 
 
 def starting_weights(name, truth, make, folder):
@@ -130,8 +131,8 @@ def test_learns_as_the_c_program_does(name, tmp_path, make, monkeypatch, record_
     rows = [json.loads(row) for row in layout.splitlines()]
     slipping(monkeypatch)
     weights = starting_weights(name, truth, make, tmp_path)
-    training = trainer.Trainer(ORACLE / f"{name}.cfg", weights)
-    assert training.planned
+    training = Trainer(ORACLE / f"{name}.cfg", weights)
+    assert training._on.planned
     training.ops.batchnorm_grad = batchnorm_grad
     pictures, truths = batch(truth)
     before = learned(training, rows, tmp_path)

@@ -12,8 +12,9 @@ from typing import Any
 
 from ..data.loader import Batch
 from ..errors import TrainingError
+from .finite import NotFinite
 from .state import arrays_of, facts_of, take_facts
-from .trainer import NotFinite, Trainer
+from .trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from ..memory import physical_memory
 from .crew import Crew
 from .evaluation import Judged, Labelled, evaluate_network
 from .figures import Evaluation, Progress
+from .finite import NotFinite
 from .history import History
 from .memory import out_of_memory_advice
 from .metrics import read_metrics
@@ -33,7 +34,7 @@ from .record import Record
 from .schedule import input_size
 from .state import load_state, save_state
 from .statistics import with_statistics
-from .trainer import NotFinite, Trainer
+from .trainer import Trainer
 from .verdict import verdict
 
 log = logging.getLogger(__name__)

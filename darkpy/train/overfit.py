@@ -18,8 +18,9 @@ from ..evaluate.report import Report
 from ..network import Network
 from .advice import anchors, check, classes, ignored, sides
 from .evaluation import Labelled, evaluate_network
+from .finite import NotFinite
 from .statistics import with_statistics
-from .trainer import NotFinite, Trainer
+from .trainer import Trainer
 
 ENOUGH = 0.95  # mAP that counts as learned by heart
 HALF = 0.5  # mAP that will become more

@@ -6,55 +6,29 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import cuda, kernels
-from ..detect import PLAN_FROM
 from ..errors import DeviceError, TrainingError
 from ..kernels.common.geometry import ROLLING_MOMENTUM
-from ..kernels.cpu.threads import divide, run
-from ..loss import LOSSES, HeadLoss, Moment, Rejection, Truths
-from ..network import Network, Node
-from ..plan import Progress, flops, require
-from ..plan.step import StepPlan, Training
+from ..loss import Moment, Rejection, Truths
+from ..network import Network
+from ..plan import Progress, require
 from ..randomness import generator
-from ..run import Context, Tape
 from ..weights import Params, read_weights, write_weights
 from .figures import HeadFigures, Losses
-from .optimizer import STATISTICS, Arrays, Optimizer, averaged, stop_layer
-from .ranks import ALONE, Ranks, add_up, own, own_slots
+from .finite import NotFinite
+from .learner import Learner
+from .on_host import OnHost
+from .optimizer import STATISTICS, Arrays, Optimizer, stop_layer
+from .ranks import ALONE, Ranks, own, own_slots
 from .schedule import learning_rate, minibatch
 
-if TYPE_CHECKING:
-    from ..plan.cuda.step import CudaStepPlan
-    from .on_device import OnDevice
-
-AnyTape: TypeAlias = "Tape | StepPlan | CudaStepPlan"
-SUM = 1e-4  # microseconds to add a number
 ON_GPU = "tf32"  # precision of who asks for none
-KEPT = 24  # sizes of pictures that are ready at once
 LAST_WITHOUT_EMA = 1000  # iterations at the end that darknet trains on from the average
-
-
-class NotFinite(TrainingError):
-    """A loss, a gradient, or what became of a parameter, that is no finite number.
-
-    where    "yolov4.cfg:12: layer 0 [convolutional]": the first layer that has such a number
-    slots    of the batch: which pictures the mini-batch had; ``pictures`` are their files, if known
-    """
-
-    def __init__(self, where: str, slots: range, what: str) -> None:
-        super().__init__(f"{where}: {what}")
-        self.where = where
-        self.slots = slots
-        self.what = what
-        self.pictures: list[str] = []
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.where, self.slots, self.what)
 
 
 class Trainer:
@@ -101,13 +75,8 @@ class Trainer:
         require(self.precision, device=device)
         if gpu is None and self.precision != "fp32":
             raise DeviceError(f"precision {precision!r}: the processor trains in 'fp32' alone")
-        if gpu is not None:
-            require_no_crop(self.network)
-        self.ops: Any = kernels.ops("cpu" if gpu else device)
-        self.losing = losing(self.network)
-        self._optimizer = Optimizer(self.network, self._params, self.ops)
-        self._average: list[Arrays] | None = None
-        self._on = _on_device(gpu, self.precision, self._optimizer, self._params, ranks)
+        self._on = self._learner(gpu)
+        self.ops, self.losing = self._on.ops, self._on.losing
         self.iteration = 0
         self.rejection = Rejection()
         self.rate_scale = 1.0
@@ -115,51 +84,53 @@ class Trainer:
         self.heads: tuple[HeadFigures, ...] = ()
         self.truths = 0
         self._agreed: BaseException | None = None  # that all ranks raise
-        large = flops(self.network) >= PLAN_FROM
-        self.planned = self.device == "cpu" and large and not _crops(self.network)
-        self._tapes: dict[tuple[int, int, int], AnyTape] = {}
-        self._room = Training()
         self.settled = self._params.loaded
 
     @property
     def params(self) -> Params:
         """The parameters, one dict of float32 arrays a node; what changes them changes the next
         step."""
-        self._fetch()
+        self._on.fetch()
         return self._params
 
     @property
     def optimizer(self) -> Optimizer:
         """The optimizer with its moments, as `params` has the parameters."""
-        self._fetch()
-        return self._optimizer
+        self._on.fetch()
+        return self._on.optimizer
 
     @property
     def average(self) -> list[Arrays] | None:
         """The moving average of the weights, or None, as `params` has the parameters."""
-        self._fetch()
-        return self._average
+        self._on.fetch()
+        return self._on.average
 
     @average.setter
     def average(self, value: list[Arrays] | None) -> None:
-        self._fetch()
-        self._average = value
+        self._on.fetch()
+        self._on.average = value
 
-    def _fetch(self) -> None:
-        if self._on is not None:
-            self._on.fetch(self._average)
+    def start_average(self) -> None:
+        """Let ``average`` be the weights as they are."""
+        self._on.fetch()
+        self._on.start_average()
 
     def show_building(self, progress: Progress) -> None:
         """Call with (how many are done, of how many) while kernels are built for this machine."""
-        self._room.progress = progress
-        if self._on is not None:
-            self._on.room.progress = progress
+        self._on.room.progress = progress
 
     def _start(self, weights: str | Path | None) -> Params:
         rng = generator(self.seed, "weights")
         if weights is None:
             return Params(self.network.initial_params(rng))
         return read_weights(self.network, weights, rng=rng)
+
+    def _learner(self, gpu: Any) -> Learner[Any]:
+        if gpu is None:
+            return OnHost(self.network, self._params, self.ranks, self.device)
+        from .on_device import OnDevice
+
+        return OnDevice(self.network, self._params, self.ranks, gpu, self.precision)
 
     def step(self, images: NDArray[np.float32], truths: Truths) -> float:
         """Train one iteration: every mini-batch forward and back, then one update.
@@ -184,60 +155,40 @@ class Trainer:
         iteration, count = self.iteration + 1, len(images)
         for statistic in self._unsettled():
             statistic[...] = 0
-        if self._on is not None:
-            self._on.begin(self._average)
-        stop = stop_layer(self.network, iteration)
+        on, stop = self._on, stop_layer(self.network, iteration)
+        on.begin()
         total, figures, fault = 0.0, Losses(self.losing), None
-        is_agreed = self._on is None or self.ranks.size == 1  # that all come to the last way back
+        is_agreed = not on.adds_early  # that all come to the last way back
         try:
             mine = own(count, self.network.options.subdivisions, self.ranks)
-            tape = self._tape(images.shape[2], images.shape[3], stop)
+            tape = on.tape(images.shape[2], images.shape[3], stop)
             for k, slots in mine.items():
-                if self._on is not None and not is_agreed and k == max(mine):
+                if not is_agreed and k == max(mine):
                     is_agreed = True
                     self.require_all(None)
-                    self._on.add_up()
+                    on.add_up()
                 rng = generator(self.seed, "layers", iteration, k)
                 for frame in tape.frames:
                     frame.rng = rng
                 part = slice(slots.start, slots.stop)
                 total += self._pass(tape, images[part], truths[part], stop, slots, figures)
                 self._settle_statistics()
-                if self._on is not None:
-                    self._on.give(self._average)
-            if self.ranks.size > 1 and self._on is None:  # these alone differ from rank to rank
-                self._require_finite(count, STATISTICS)
+            on.require_own(count)
         except Exception as error:
             if error is self._agreed:
                 raise
             if not is_agreed:
                 self.require_all(error)
-            if self._on is not None and self.ranks.size > 1 and not isinstance(error, NotFinite):
+            if on.adds_early and not isinstance(error, NotFinite):
                 raise  # the others add up without this one
             fault = error
         total = self.agree(fault, total, figures)
         self.rate = self.next_rate
-        self._update(tape, count, iteration)
+        on.update(tape, self.rate, count, iteration)
         self.iteration = iteration
         self._follow()
         self.heads, self.truths = figures.of(count), figures.truths
         return total / count
-
-    def _update(self, tape: AnyTape, count: int, iteration: int) -> None:
-        """Move the parameters against the gradients of all ranks."""
-        if self._on is not None:
-            report = self._on.update(self.rate, count, iteration)
-            if not self._on.finite(report):
-                index, name = self._on.odd_gradient()
-                self._odd_gradient(self.network.nodes[index], name, count)
-            if report["left"]:
-                self._require_finite(count)
-            return
-        add_up([grad for frame in _own(tape) for grad in frame.grads.values()], self.ranks)
-        grads = self._gradients(tape, count)
-        with np.errstate(all="ignore"):  # what overflows is seen below
-            self._optimizer.update(grads, self.rate, count, iteration)
-        self._require_finite(count)
 
     def agree(
         self, fault: Exception | None, total: float = 0.0, figures: Losses | None = None
@@ -268,7 +219,7 @@ class Trainer:
 
     def fail(self, fault: Exception) -> None:
         """Raise why this rank cannot take a step that the others take, in all of them."""
-        if self._on is None:
+        if not self._on.adds_early:
             self.agree(fault)
         self.require_all(fault)
 
@@ -371,7 +322,7 @@ class Trainer:
 
     def _unsettled(self) -> Iterator[NDArray[np.float32]]:
         """Yield the rolling averages that no file held and no mini-batch has moved."""
-        for node in self.network.nodes[max(self.settled, self._optimizer.frozen) :]:
+        for node in self.network.nodes[max(self.settled, self._on.optimizer.frozen) :]:
             if node.owner == node.index:
                 own = self.params[node.index]
                 yield from (own[name] for name in STATISTICS if name in own)
@@ -380,47 +331,9 @@ class Trainer:
         """Return which slots of a batch of so many pictures this rank looks at."""
         return own_slots(count, self.network.options.subdivisions, self.ranks)
 
-    def _tape(self, height: int, width: int, stop: int) -> AnyTape:
-        """Return what runs inputs of this size, and back to layer ``stop``.
-
-        A network of less than `PLAN_FROM` operations a picture runs eagerly on the processor, as in
-        a Detector.
-        """
-        key = (height, width, stop)
-        if key not in self._tapes:
-            if len(self._tapes) >= KEPT:
-                self._tapes.clear()
-            self._tapes[key] = self._new_tape(self._sized(height, width), stop)
-        tape = self._tapes[key]
-        for frame in tape.frames:
-            frame.grads.clear()
-        return tape
-
-    def _new_tape(self, network: Network, stop: int) -> AnyTape:
-        frozen, losing = self._optimizer.frozen, [node.index for node in self.losing]
-        if self._on is not None:
-            return self._on.tape(network, stop, losing, self._params)
-        if not self.planned:
-            return Tape(network, self._params, self.ops, True, None, frozen)
-        return StepPlan(network, self._params, frozen, stop, losing=losing, room=self._room)
-
-    def _sized(self, height: int, width: int) -> Network:
-        """Return the network for inputs of this size; TrainingError if parameters do not fit."""
-        own = self.network
-        if (height, width) == own.image[1:]:
-            return own
-        network = own.resized(height, width)
-        for node, other in zip(own.nodes, network.nodes, strict=True):
-            if node.params != other.params:
-                raise TrainingError(
-                    f"{node.where}: takes pictures of {own.image.w} x {own.image.h} only; got "
-                    f"{width} x {height}"
-                )
-        return network
-
     def _pass(
         self,
-        tape: AnyTape,
+        tape: Any,
         images: NDArray[np.float32],
         truths: Truths,
         stop: int,
@@ -433,71 +346,13 @@ class Trainer:
         moment = Moment(
             network.image, network.options, seen, self.iteration, self.rejection, self.seed
         )
-        losses = self._losses(tape, images, truths, moment)
+        losses = self._on.losses(tape, images, truths, moment)
         cost = sum(loss.cost for loss in losses.values()) / len(losses)
         if not math.isfinite(cost):
-            raise NotFinite(self._culprit(network, images), slots, "puts out no finite number")
+            raise NotFinite(self._on.culprit(network, images), slots, "puts out no finite number")
         figures.add(losses, truths)
-        if not self._on_device(tape):
-            tape.backward({i: loss.gradient for i, loss in losses.items()}, stop, image=False)
+        self._on.back(tape, losses, stop)
         return cost
-
-    def _losses(
-        self, tape: AnyTape, images: NDArray[np.float32], truths: Truths, moment: Moment
-    ) -> dict[int, HeadLoss]:
-        """Take a mini-batch forward, and on a device back as well; return the losses by head."""
-        if self._on is not None:
-            self._on.ran()
-        if self._on_device(tape):
-            return cast("CudaStepPlan", tape).learn(images, truths, moment)
-        outputs = tape.forward(images)
-        with np.errstate(all="ignore"):  # as in the tape
-            return {
-                node.index: LOSSES[node.layer.section](
-                    self.ops, node.layer, outputs[node.index], truths, moment
-                )
-                for node in self.losing
-            }
-
-    def _on_device(self, tape: AnyTape) -> bool:
-        """Tell whether a device computes the losses as well."""
-        return self._on is not None and cast("CudaStepPlan", tape).knows_losses
-
-    def _culprit(self, network: Network, images: NDArray[np.float32]) -> str:
-        """Return where the first output lies that is not finite, in a second run forward."""
-        tape = Tape(network, self.params, self.ops, True, None, self._optimizer.frozen)
-        for node, y in zip(network.nodes, tape.activations(images), strict=True):
-            if not np.isfinite(y).all():
-                return node.where
-        return self.losing[-1].where
-
-    def _gradients(self, tape: AnyTape, batch: int) -> list[dict[str, NDArray[np.float32]]]:
-        """Return the gradients of the iteration; NotFinite if one is no finite number."""
-        mends = self.network.options.try_fix_nan
-        for node, frame in zip(tape.network.nodes, tape.frames, strict=True):
-            for name, grad in frame.grads.items():
-                if _is_finite(grad):
-                    continue
-                if not mends:
-                    self._odd_gradient(node, name, batch)
-                np.nan_to_num(grad, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-        return [frame.grads for frame in tape.frames]
-
-    def _odd_gradient(self, node: Node, name: str, batch: int) -> NoReturn:
-        raise NotFinite(node.where, range(batch), f"the gradient of its {name} is not finite")
-
-    def _require_finite(self, batch: int, names: Sequence[str] = ()) -> None:
-        """Raise NotFinite if the update, or the batch's statistics, led out of float32.
-
-        names  of the parameters to look at; by default all are
-        """
-        for node, moments in zip(self.network.nodes, self.optimizer.moments, strict=True):
-            for name, values in self.params[node.index].items():
-                if names and name not in names:
-                    continue
-                if not all(map(_is_finite, (values, *moments.get(name, ())))):
-                    what = f"its {name} left the range of finite numbers"
-                    raise NotFinite(node.where, range(batch), what)
 
     def _follow(self) -> None:
         """Let the average of the weights follow them (darknet's ema_update and ema_apply).
@@ -508,75 +363,11 @@ class Trainer:
         o = self.network.options
         if not o.ema_alpha or self.iteration < o.max_batches // 2:
             return
+        if self._on.average is None:
+            self._on.start_average()
         apply_at = o.max_batches - LAST_WITHOUT_EMA
-        if self._on is not None:
-            if self._average is None:
-                self._average = self._averaged_copies()  # to be fetched into
-                self._on.start_average()
-            if self.iteration <= apply_at:
-                self._on.follow(self.iteration == apply_at)
-            return
-        average = self.average or self.start_average()
-        for mine, mean in zip(self.params, average, strict=True):
-            for name, value in mean.items():
-                if self.iteration == apply_at:
-                    mine[name][...] = value
-                elif self.iteration < apply_at:
-                    self.ops.ema_step(value, mine[name], alpha=o.ema_alpha)
-
-    def start_average(self) -> list[Arrays]:
-        """Let ``average`` be the weights as they are, and return it."""
-        self.average = average = self._averaged_copies()
-        return average
-
-    def _averaged_copies(self) -> list[Arrays]:
-        """Return copies of what the moving average follows."""
-        o = self.network.options
-        return [
-            {name: self._params[node.index][name].copy() for name in averaged(node, o)}
-            for node in self.network.nodes
-        ]
-
-
-def _on_device(gpu: Any, *settings: Any) -> OnDevice | None:
-    """Return a device's half of a trainer, or None without a device."""
-    if gpu is None:
-        return None
-    from .on_device import OnDevice
-
-    return OnDevice(gpu, *settings)
-
-
-def _own(tape: AnyTape) -> Iterator[Context]:
-    """Yield the frames of the layers that own their parameters, each of which has its gradients."""
-    for node, frame in zip(tape.network.nodes, tape.frames, strict=True):
-        if node.owner == node.index:
-            yield frame
-
-
-def _crops(network: Network) -> bool:
-    """Tell whether places are drawn while a network runs, which no plan knows before."""
-    return any(node.layer.section == "crop" for node in network.nodes)
-
-
-def require_no_crop(network: Network) -> None:
-    """Raise DeviceError for a network that trains on no GPU: its places are drawn as it runs."""
-    if _crops(network):
-        raise DeviceError(f"{network.path}: [crop] trains on device 'cpu' alone")
-
-
-def losing(network: Network) -> tuple[Node, ...]:
-    """Return the nodes of a network that have a loss; TrainingError if there is none."""
-    found = tuple(node for node in network.nodes if _loses(node))
-    if not found:
-        known = ", ".join(f"[{name}]" for name in LOSSES)
-        raise TrainingError(f"{network.path}: no layer has a loss; expected one of {known}")
-    return found
-
-
-def _loses(node: Node) -> bool:
-    """Tell whether a layer adds to the loss."""
-    return node.layer.section in LOSSES and not getattr(node.layer, "noloss", False)
+        if self.iteration <= apply_at:
+            self._on.follow(applies=self.iteration == apply_at)
 
 
 def _float32(values: Any, what: str) -> NDArray[np.float32]:
@@ -584,11 +375,3 @@ def _float32(values: Any, what: str) -> NDArray[np.float32]:
         return np.asarray(values, np.float32)
     except (TypeError, ValueError):
         raise TrainingError(f"expected {what} float32; got what is no array of numbers") from None
-
-
-@np.errstate(all="ignore")
-def _is_finite(array: NDArray[np.float32]) -> bool:
-    """Tell whether all values are finite numbers; their sum is, but for the rarest of arrays."""
-    flat, sums = array.reshape(-1), list[np.float32]()
-    run(lambda first, end: sums.append(flat[first:end].sum()), divide(flat.size, flat.size * SUM))
-    return bool(np.isfinite(sum(sums)) or np.isfinite(array).all())

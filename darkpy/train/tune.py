@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from .. import kernels
 from ..kernels.cuda.device import Device
 from ..layers.base import Array
 from ..network import Network
@@ -14,10 +13,10 @@ from ..plan.cuda import CudaPlan
 from ..plan.cuda.tune import forget_plan, tune_plan
 from ..plan.tune import Result
 from .on_device import OnDevice
-from .optimizer import Optimizer, stop_layer
+from .optimizer import stop_layer
 from .ranks import ALONE
 from .schedule import minibatch
-from .trainer import ON_GPU, losing, require_no_crop
+from .trainer import ON_GPU
 
 
 def tune(
@@ -60,8 +59,5 @@ def _step(
     network: Network, params: Sequence[dict[str, Array]], batch: int, precision: str, device: Device
 ) -> CudaPlan:
     """Return the plan of a mini-batch, as a `Trainer` of one process has it."""
-    require_no_crop(network)
-    heads = [node.index for node in losing(network)]
-    optimizer = Optimizer(network, params, kernels.ops("cpu"))
-    on = OnDevice(device, precision, optimizer, params, ALONE)
-    return on.tape(network, stop_layer(network, 0), heads, params).plan(batch)
+    on = OnDevice(network, params, ALONE, device, precision)
+    return on.tape(*network.image[1:], stop_layer(network, 0)).plan(batch)

@@ -10,7 +10,8 @@ from darkpy import DarkpyError, Network
 from darkpy.data.augment import Augmentation
 from darkpy.data.loader import Loader
 from darkpy.data.training import TrainingSet
-from darkpy.train.trainer import NotFinite, Trainer
+from darkpy.train.finite import NotFinite
+from darkpy.train.trainer import Trainer
 from tests.fuzz import cfgs, spoil
 from tests.fuzz.exercise import DEVICES, in_time, is_small
 from tests.fuzz.test_text import LABELS, NUMBERS

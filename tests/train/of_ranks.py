@@ -37,12 +37,13 @@ def arrays(trainer):
 
 def steps(cfg, out):
     """Train, and save what came of it."""
-    from darkpy.train import trainer as module
+    from darkpy.train import on_host
     from darkpy.train.ranks import connect
+    from darkpy.train.trainer import Trainer
 
     if "planned" in out:
-        module.PLAN_FROM = 0
-    trainer = module.Trainer(cfg, ranks=connect())
+        on_host.PLAN_FROM = 0
+    trainer = Trainer(cfg, ranks=connect())
     losses = []
     for images, truths in batches():
         for slot in set(range(PICTURES)) - set(trainer.own_slots(PICTURES)):
@@ -53,7 +54,8 @@ def steps(cfg, out):
 
 def happening(iteration, what, rank):
     """Let something happen in the midst of an iteration, once, to one rank."""
-    from darkpy.train.trainer import NotFinite, Trainer
+    from darkpy.train.finite import NotFinite
+    from darkpy.train.trainer import Trainer
 
     forward = Trainer._pass
 

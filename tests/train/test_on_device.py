@@ -5,8 +5,9 @@ import pytest
 
 from darkpy import DeviceError
 from darkpy.network import Network
+from darkpy.train.finite import NotFinite
 from darkpy.train.state import load_state, save_state
-from darkpy.train.trainer import NotFinite, Trainer
+from darkpy.train.trainer import Trainer
 from tests.hostcuda import missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -149,6 +150,14 @@ def test_goes_on_bit_for_bit(gpu, tmp_path):
             assert np.array_equal(own[name], array)
 
 
+def test_an_average_begins_as_the_device_has_the_weights(gpu, tmp_path):
+    trainer = Trainer(network(tmp_path), device="cuda:0", precision="fp32")
+    train(trainer, batches(1))
+    trainer.start_average()
+    mean, params = trainer.average[0], trainer.params[0]
+    assert mean and all(np.array_equal(array, params[name]) for name, array in mean.items())
+
+
 def test_changed_parameters_are_taken(gpu, tmp_path):
     net, steps = network(tmp_path), batches(2)
     here, there = Trainer(net), Trainer(net, device="cuda:0", precision="fp32")
@@ -185,7 +194,7 @@ def test_places_that_are_drawn_are_not_planned(gpu, tmp_path, monkeypatch):
     path.write_text(text.replace("=32", "=36", 2).replace("[convolutional]", crop, 1))
     with pytest.raises(DeviceError, match=r"x.cfg: \[crop\] trains on device 'cpu' alone"):
         Trainer(path, device="cuda:0")
-    monkeypatch.setattr("darkpy.train.trainer.PLAN_FROM", 0)
+    monkeypatch.setattr("darkpy.train.on_host.PLAN_FROM", 0)
     ((_, truths),) = batches(1)
     images = np.random.default_rng(0).random((4, 3, 36, 36), np.float32)
     assert np.isfinite(Trainer(path).step(images, truths))

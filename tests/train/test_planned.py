@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from darkpy.plan.step import StepPlan
-from darkpy.train import trainer as module
-from darkpy.train.trainer import NotFinite, Trainer
+from darkpy.train import on_host
+from darkpy.train.finite import NotFinite
+from darkpy.train.trainer import Trainer
 from tests.conftest import ROOT
 from tests.train.test_trainer import arrays, cfg
 
@@ -20,7 +21,7 @@ CLOSE = 2e-5  # of each array's largest value: sums in other orders, over three 
 
 @pytest.fixture(autouse=True)
 def always(monkeypatch):
-    monkeypatch.setattr(module, "PLAN_FROM", 0)
+    monkeypatch.setattr(on_host, "PLAN_FROM", 0)
 
 
 def batch(rng, count, side=16):
@@ -31,9 +32,9 @@ def batch(rng, count, side=16):
 def both(path, batches):
     """Return trainers that ran plans and eagerly, and the losses of each."""
     planned, eager = Trainer(path), Trainer(path)
-    eager.planned = False
+    eager._on.planned = False
     losses = [[one.step(*each) for each in batches] for one in (planned, eager)]
-    assert all(isinstance(one, StepPlan) for one in planned._tapes.values())
+    assert all(isinstance(one, StepPlan) for one in planned._on.tapes.values())
     return planned, eager, losses
 
 

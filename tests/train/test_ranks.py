@@ -286,14 +286,15 @@ def unnormalized(folder, keys):
 @needs_mpi
 @pytest.mark.parametrize(("name", "count"), [("plain", 3), ("adam", 2), ("planned", 2)])
 def test_ranks_learn_what_one_process_does(name, count, tmp_path, monkeypatch):
-    from darkpy.train import trainer
+    from darkpy.train import on_host
+    from darkpy.train.trainer import Trainer
 
     path = unnormalized(tmp_path, NETS[name])
     done = started(count, "tests.train.of_ranks", "steps", path, tmp_path / name)
     assert done.returncode == 0, done.stderr
-    monkeypatch.setattr(trainer, "PLAN_FROM", 0 if name == "planned" else trainer.PLAN_FROM)
+    monkeypatch.setattr(on_host, "PLAN_FROM", 0 if name == "planned" else on_host.PLAN_FROM)
     settings = (f"net.subdivisions={max(2, count)}",)  # of 2, in which three ranks draw otherwise
-    alone = trainer.Trainer(Network.from_cfg(path, settings=settings))
+    alone = Trainer(Network.from_cfg(path, settings=settings))
     losses = [alone.step(*batch) for batch in batches()]
     assert len(losses) == STEPS
     wanted = {"losses": np.array(losses), **arrays(alone)}
