@@ -26,8 +26,9 @@ from .progress import building, progress
 if TYPE_CHECKING:
     from ..data.loader import Batch
     from ..evaluate.report import Report
+    from ..train.course import Course, Ending
     from ..train.figures import Evaluation, Progress
-    from ..train.loop import Course, Ending, Run
+    from ..train.loop import Run
     from ..train.page import Page
     from ..train.ranks import Ranks
     from ..train.request import Request
@@ -224,7 +225,8 @@ def _lead(request: Request, table: bool, page: Page | None, ranks: Ranks) -> int
             ending = training.go()
         except KeyboardInterrupt:
             watch.close()
-            click.echo(f"stopped at once; {_to_go_on(training.saved, request, training)}", err=True)
+            words = _to_go_on(training.backup.saved, request, training)
+            click.echo(f"stopped at once; {words}", err=True)
             return 130
         finally:
             watch.close()

@@ -22,9 +22,10 @@ from ..files import keep_as, make_folder, remove_partials
 from ..memory import physical_memory
 from ..network import Network
 from .advice import anchors_of, check
+from .course import Course, Habits, Watch
 from .crew import Crew
 from .evaluation import Labelled, part_of
-from .loop import Course, Habits, Run, Watch
+from .loop import Run
 from .manifest import describe, read_manifest
 from .memory import needed_memory, out_of_memory_advice
 from .ranks import ALONE, Ranks, parts

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 import math
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +16,10 @@ from numpy.typing import NDArray
 from ..data.loader import Batch, Loader
 from ..errors import DarkpyError, DataError, TrainingError
 from ..evaluate.report import Report
-from ..files import keep_as, make_folder
 from ..layers.base import Array
 from ..memory import physical_memory
+from .backup import Backup
+from .course import Course, Ending, Habits, Watch
 from .crew import Crew
 from .evaluation import Judged, Labelled, evaluate_network
 from .figures import Evaluation, Progress
@@ -32,7 +29,6 @@ from .memory import out_of_memory_advice
 from .metrics import read_metrics
 from .record import Record
 from .schedule import input_size
-from .state import load_state, save_state
 from .statistics import with_statistics
 from .trainer import Trainer
 from .verdict import verdict
@@ -44,85 +40,7 @@ LEAST_BETWEEN = 100  # iterations from one evaluation to the next, as in darknet
 SMOOTHING = 0.1  # of avg_loss
 SMOOTHING_OF_TIME = 0.01
 DRAWN_EVERY = 100  # iterations
-JUDGED = ("best", "final")  # weights that carry the statistics they are judged with
 MOST_ROWS = 20_000  # of the figures that a verdict looks at
-LONGEST_UNSAVED = 600.0  # seconds
-
-
-@dataclass(frozen=True)
-class Habits:
-    """When a run evaluates and saves, and when it ends of itself.
-
-    evaluate_every   iterations; ``burn_in`` is waited for. 0 never
-    number_every     iterations from one NAME_1000.weights to the next
-    save_every       iterations from one NAME_last.weights, and state, to the next
-    keep, patience, max_hours   see `darkpy.train.request.Request`
-    """
-
-    evaluate_every: int
-    number_every: int
-    save_every: int
-    keep: int = 0
-    patience: int = 0
-    max_hours: float = 0.0
-    thresh: float = 0.25
-    iou_thresh: float = 0.5
-
-
-@dataclass
-class Course:
-    """What a run remembers beside its trainer; it is saved with the state.
-
-    first      iteration that it began after
-    pictures   seen in this run
-    best       highest map50 so far, -1 before the first evaluation; ``best_at`` its iteration
-    stale      evaluations since
-    evaluated, numbered   iterations of the last evaluation and the last numbered weights
-    rollbacks  losses that were not finite
-    settled    iteration of the last save that was due
-    data, sampling   digest of the training pictures, and how they are drawn
-    """
-
-    first: int = 0
-    pictures: int = 0
-    avg_loss: float = -1.0
-    hours_left: float = -1.0
-    best: float = -1.0
-    best_at: int = 0
-    last_map: float = -1.0
-    stale: int = 0
-    evaluated: int = 0
-    numbered: int = 0
-    rollbacks: int = 0
-    settled: int = 0
-    data: str = ""
-    sampling: str = "epoch"
-    offsets: dict[str, int] = field(default_factory=dict)
-
-
-class Watch(Protocol):
-    """Who is told how a run goes; the command line prints it."""
-
-    def iteration(self, progress: Progress, hours_left: float, course: Course) -> None: ...
-
-    def evaluated(self, evaluation: Evaluation, report: Report, verdict: Sequence[str]) -> None: ...
-
-    def pictures(self, items: Iterable[Any], count: int, what: str) -> Iterable[Any]: ...
-
-    def fed(self, batch: Batch) -> None: ...
-
-    def saved(self, path: Path) -> None: ...
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended: "finished", "stopped", "patience" or "hours", and what it came to."""
-
-    how: str
-    iteration: int
-    best: float
-    best_weights: Path | None
-    verdict: tuple[str, ...]
 
 
 class Run:
@@ -164,8 +82,6 @@ class Run:
         self.epoch_length = epoch_length
         self.habits = habits
         self.record = record
-        self.backup = backup
-        self.base = base
         self.watch = watch
         self.names = tuple(names)
         self.valid = valid
@@ -178,24 +94,8 @@ class Run:
         self.stop = stop
         self.max_batches = trainer.network.options.max_batches
         self.sentences: tuple[str, ...] = ()
-        self.saved = at if course else -1  # iteration of the state on the disk
+        self.backup = Backup(trainer, record, backup, base, watch.saved, at if course else -1)
         self._measured: tuple[int, list[dict[str, Array]]] | None = None  # by iteration
-        self._saved_when = time.monotonic()
-        self._unwritten: dict[Path, DarkpyError] = {}
-
-    @property
-    def state_path(self) -> Path:
-        """The file that `darkpy.train.state` keeps in the folder of the run."""
-        return self.record.folder / "state.npz"
-
-    @property
-    def settled_path(self) -> Path:
-        """The state of the last save that was due, where state.npz is of one that was not."""
-        return self.record.folder / "settled.npz"
-
-    def weights(self, mark: str | int) -> Path:
-        """Return the path of the weights of that mark, as darknet names them."""
-        return self.backup / f"{self.base}_{mark}.weights"
 
     def go(self) -> Ending:
         """Train to the end, or until something ends it before; what there is, is then saved.
@@ -205,9 +105,9 @@ class Run:
         or if weights and state could not be written at the last.
         """
         try:
-            if self.saved < 0:
-                self.save()
-                self._require_written()
+            if self.backup.saved < 0:
+                self.backup.save(self.course)
+                self.backup.require_written()
             return self._go()
         except MemoryError:
             raise TrainingError(self.memory_advice()) from None
@@ -224,12 +124,12 @@ class Run:
         if how in ("finished", "patience"):
             self._judge()
         self._draw()
-        self._require_written()
+        self.backup.require_written()
         return Ending(
             how,
             self.trainer.iteration,
             self.course.best,
-            self.weights("best") if self.course.best_at else None,
+            self.backup.path("best") if self.course.best_at else None,
             self.sentences,
         )
 
@@ -244,14 +144,14 @@ class Run:
                     how = "stopped"
                 if not how and self._is_late(began):
                     how = "hours"
-                if how in ("stopped", "hours") or self._is_unsaved():
-                    self.save(due=False)
+                if how in ("stopped", "hours") or self.backup.is_overdue:
+                    self.backup.save(self.course, due=False)
                 if how:
                     return how
                 ready = time.monotonic()
         finally:
             loader.close()
-            self._attempt(self.record.folder / "bad.list", partial(_write_lists, loader))
+            self.backup.attempt(self.record.folder / "bad.list", partial(_write_lists, loader))
         return "finished"
 
     def _next(self, loader: Loader) -> Batch | None:
@@ -259,11 +159,8 @@ class Run:
         try:
             return next(loader, None)
         except Exception:
-            self.save(due=False)
+            self.backup.save(self.course, due=False)
             raise
-
-    def _is_unsaved(self) -> bool:
-        return time.monotonic() - self._saved_when > LONGEST_UNSAVED
 
     def _is_late(self, began: float) -> bool:
         limit = self.habits.max_hours * 3600
@@ -287,9 +184,9 @@ class Run:
         how = self._end(evaluation)
         self._number(progress.iteration)
         if how:
-            self._write_weights("final")
+            self.backup.write_weights("final", self._to_judge())
         if how or progress.iteration % self.habits.save_every == 0 or evaluation is not None:
-            self.save()
+            self.backup.save(self.course)
         if progress.iteration % DRAWN_EVERY == 0 or evaluation is not None:
             self._draw()
         return how
@@ -364,7 +261,7 @@ class Run:
             return None
         course.last_map = evaluation.map50
         course.stale = 0 if evaluation.map50 > course.best else course.stale + 1
-        if evaluation.best and self._write_weights("best"):
+        if evaluation.best and self.backup.write_weights("best", params):
             course.best, course.best_at = evaluation.map50, trainer.iteration
         return evaluation, report, worst
 
@@ -388,7 +285,7 @@ class Run:
         history = History(
             figures,
             self.trainer.network.options,
-            str(self.weights("best")) if self.course.best_at else "",
+            str(self.backup.path("best")) if self.course.best_at else "",
             self.anchors,
             self.sizes,
         )
@@ -406,55 +303,10 @@ class Run:
 
     def _draw(self) -> None:
         """Draw the chart, in the run's folder and as darknet names it beside the weights."""
-        beside = (self.backup / f"chart_{self.base}.png", self.backup / "chart.png")
+        folder = self.backup.folder
+        beside = (folder / f"chart_{self.backup.base}.png", folder / "chart.png")
         most = self.trainer.network.options.max_chart_loss
         self.record.draw_chart(*beside, max_loss=most, iterations=self.max_batches)
-
-    def save(self, due: bool = True) -> None:
-        """Write NAME_last.weights, NAME_ema.weights if there is an average, and the state.
-
-        due  by the count of iterations: the training saves here however often it was stopped
-             before, and it is here that it goes back to when a loss is not finite
-        """
-        course = self.course
-        if not due and self.saved == course.settled:
-            self._attempt(self.settled_path, lambda path: keep_as(self.state_path, path))
-        self._write_weights("last")
-        if self.trainer.average is not None:
-            write = partial(self.trainer.save_weights, average=True)
-            self._attempt(self.weights("ema"), write)
-        course.offsets = self.record.offsets()
-        before, course.settled = course.settled, self.trainer.iteration if due else course.settled
-        if self._attempt(self.state_path, self._write_state):
-            self.saved = self.trainer.iteration
-            if due:
-                _remove(self.settled_path)
-        else:
-            course.settled = before
-        self._saved_when = time.monotonic()
-
-    def _write_state(self, path: Path) -> None:
-        save_state(path, self.trainer, asdict(self.course))
-
-    def _attempt(self, path: Path, write: Callable[[Path], None]) -> bool:
-        """Write a file, and tell whether it could be; if not, say so once, and remember it."""
-        try:
-            make_folder(path.parent)
-            write(path)
-        except DarkpyError as error:
-            if path not in self._unwritten:
-                log.warning("%s; the training goes on, and tries again with the next save", error)
-            self._unwritten[path] = error
-            return False
-        self._unwritten.pop(path, None)
-        return True
-
-    def _require_written(self) -> None:
-        """Raise TrainingError unless the last weights and the state are on the disk."""
-        for path in (self.state_path, *map(self.weights, ("last", "ema", "final"))):
-            if path in self._unwritten:
-                saved = f"; what is saved is iteration {self.saved}" if self.saved >= 0 else ""
-                raise TrainingError(f"{self._unwritten[path]}{saved}")
 
     def _number(self, iteration: int) -> None:
         """Write NAME_1000.weights when it is time, and remove those that are too many."""
@@ -462,24 +314,8 @@ class Run:
         if iteration < course.numbered + every and iteration % every:
             return
         course.numbered = iteration
-        if self._write_weights(iteration) and self.habits.keep:
-            numbered = self.backup.glob(f"{glob.escape(self.base)}_*.weights")
-            marks = [path.stem.removeprefix(f"{self.base}_") for path in numbered]
-            past = sorted(int(mark) for mark in marks if mark.isdecimal())
-            own = [mark for mark in past if mark <= iteration]  # others are of an earlier run
-            for mark in own[: -self.habits.keep]:
-                _remove(self.weights(mark))
-
-    def _write_weights(self, mark: str | int) -> bool:
-        """Write weights, and tell whether they could be."""
-        path = self.weights(mark)
-        write = self.trainer.save_weights
-        if mark in JUDGED:
-            write = partial(write, params=self._to_judge())
-        is_written = self._attempt(path, write)
-        if is_written:
-            self.watch.saved(path)
-        return is_written
+        if self.backup.write_weights(iteration) and self.habits.keep:
+            self.backup.remove_numbered(iteration, self.habits.keep)
 
     def _roll_back(self, error: NotFinite) -> None:
         """Go back to the last state, at half the rate; TrainingError after the third time."""
@@ -493,7 +329,8 @@ class Run:
                 "look at the pictures and their labels, or begin with a much lower learning_rate"
             )
         self._measured = None
-        self._load_settled()
+        self.course = self.backup.go_back()
+        self.crew.is_new = True
         self.course.rollbacks = rollbacks
         self.trainer.rate_scale = scale / 2
         self.record.close()
@@ -506,23 +343,7 @@ class Run:
             ROLLBACKS,
         )
 
-    def _load_settled(self) -> None:
-        """Go back to the last save that was due, which is the state unless it was not."""
-        course = Course(**load_state(self.state_path, self.trainer))
-        if course.settled != self.trainer.iteration and self.settled_path.is_file():
-            course = Course(**load_state(self.settled_path, self.trainer))
-            with suppress(OSError):
-                os.replace(self.settled_path, self.state_path)
-        self.course = course
-        self.crew.is_new = True
-        self.saved = self.trainer.iteration
-
 
 def _write_lists(loader: Loader, path: Path) -> None:
     """Write the pictures found bad so far, and the faults of labels, where ``path`` is."""
     loader.dataset.write_lists(path.parent)
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):  # where it cannot be, it does no harm
-        path.unlink(missing_ok=True)

@@ -58,7 +58,7 @@ def test_runs_of_a_cfg_with_a_longer_name_are_others(folder):
         other.watch,
     )
     with closing(run.record):
-        run.save()
+        run.backup.save(run.course)
     assert run.record.folder.name == "tiny-3-1"
     assert runs_of(folder / "backup", "tiny") == []
 
@@ -159,7 +159,7 @@ def test_what_counts_on_is_a_run_of_the_rest(folder):
     run, ending = train(folder, weights=weights_seen(folder, 60))
     assert ending.iteration == 20
     assert [int(row.split(b",")[0]) for row in figures(folder)[1:-1]] == [16, 17, 18, 19, 20]
-    assert read_weights(run.trainer.network, run.weights("final")).seen == 80
+    assert read_weights(run.trainer.network, run.backup.path("final")).seen == 80
 
 
 def test_what_counts_on_may_change_its_size_and_its_batch(tmp_path):
