@@ -51,7 +51,7 @@ def outputs(job: Job, network) -> list[Array]:
     from subject import raw
 
     from darkpy import kernels
-    from darkpy.detect import PLAN_FROM
+    from darkpy.inference import PLAN_FROM
     from darkpy.network import Network
     from darkpy.plan import flops
     from darkpy.plan.step import StepPlan

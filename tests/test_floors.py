@@ -18,7 +18,7 @@ FLOORS = [
     | {"files", "memory", "download", "randomness", "cuda", "tables"},
     {"layers"},
     {"network", "weights"},
-    {"run", "decode", "plan", "loss", "data", "evaluate", "draw"},
+    {"run", "inference", "decode", "plan", "loss", "data", "evaluate", "draw"},
     {"detect", "train", "prepare", "export", "serve", "zoo", "doctor"},
     {"cli", "__main__", "__init__"},
 ]
@@ -27,7 +27,7 @@ OPENS_THE_DOOR = {
     "run",
     "plan",
     "loss",
-    "detect",
+    "inference",
     "train",
     "doctor",
 }  # the others may use kernels.common only

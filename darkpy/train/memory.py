@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..detect import PLAN_FROM
+from ..inference import PLAN_FROM
 from ..network import Network, Node
 from ..plan import flops
 from .optimizer import frozen_layers

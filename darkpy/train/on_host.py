@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from .. import kernels
-from ..detect import PLAN_FROM
+from ..inference import PLAN_FROM
 from ..layers.base import Array
 from ..network import Network
 from ..plan import flops
