@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,7 @@ WHEELS = (  # of CuPy: name -> the CUDA it is built for, None where the name doe
 EXTRAS = (12, 13)  # CUDA versions that setup.py has an extra for
 LEAST_CUPY = 14
 LEAST_DRIVER = (12, 0)  # of CUDA
-LEAST_CARD = (7, 0)  # compute capability: Volta
-LEAST_CARD_13 = (7, 5)  # what CUDA 13 still compiles for: Turing
+LEAST_CARD = (7, 5)  # compute capability: Turing, the first with ldmatrix and mma of m16n8k8
 DRIVERS = "https://www.nvidia.com/drivers"
 ON_CPU = "device 'cpu' computes on the processor"
 SOURCE = """extern "C" __global__ void fill(float *x, float value) {
@@ -113,7 +112,7 @@ def _findings(index: int | None) -> Iterator[Finding]:
     yield _of_wheels(wheels, found)
     if wheels:
         yield _of_cupy(found, wheels[0][0])
-        yield _of_nvrtc(found, wheels[0][2] or _extra(found))
+        yield _of_nvrtc(found, index, wheels[0][2] or _extra(found))
 
 
 def driver() -> Driver:
@@ -238,18 +237,13 @@ def _of_wheels(wheels: list[tuple[str, str, int | None]], found: Driver) -> Find
         return Finding(what, value, missing)
     name, version, cuda = wheels[0]
     if cuda is not None and (cuda not in EXTRAS or (_usable(found) and cuda > extra)):
-        return Finding(what, value, f"{name} does not fit {_whom(found, cuda)}: {again}")
+        whom = "the driver" if cuda in EXTRAS else "this version of darkpy"
+        return Finding(what, value, f"{name} does not fit {whom}: {again}")
     major = version.partition(".")[0]
     if major.isdecimal() and int(major) < LEAST_CUPY:
         missing = f"{name} {version}: expected {LEAST_CUPY} or newer: {_install(cuda or extra)}"
         return Finding(what, value, missing)
     return Finding(what, value)
-
-
-def _whom(found: Driver, cuda: int) -> str:
-    if cuda not in EXTRAS:
-        return "this version of darkpy"
-    return "the driver" if found.version < (cuda, 0) else "so old a GPU"
 
 
 def _of_cupy(found: Driver, wheel: str) -> Finding:
@@ -265,12 +259,15 @@ def _of_cupy(found: Driver, wheel: str) -> Finding:
     return Finding(what, "no", missing)
 
 
-def _of_nvrtc(found: Driver, extra: int) -> Finding:
+def _of_nvrtc(found: Driver, index: int | None, extra: int) -> Finding:
     what = "NVRTC compiles"
     try:
         nvrtc = _module("cupy.cuda").nvrtc
         version: tuple[int, int] = tuple(nvrtc.getVersion())
-        _compile(nvrtc, min((one.capability for one in _usable(found)), default=(8, 0)))
+        cards = found.cards if index is None else found.cards[index : index + 1]
+        wanted = {one.capability for one in _usable(replace(found, cards=cards))}
+        for capability in sorted(wanted or {(8, 0)}):
+            _compile(nvrtc, capability)
         headers = _module("cuda.pathfinder").find_nvidia_header_directory("cudart")  # as CuPy does
     except Exception as error:
         missing = f"NVRTC compiles no kernel ({_brief(error)}): {_install(extra)}"
@@ -310,9 +307,8 @@ def _usable(found: Driver) -> list[Card]:
 
 
 def _extra(found: Driver) -> int:
-    """Return the CUDA version whose extra of setup.py fits driver and GPUs best."""
-    old = any(one.capability < LEAST_CARD_13 for one in _usable(found))
-    return 12 if old or (0, 0) < found.version < (13, 0) else 13
+    """Return the CUDA version whose extra of setup.py fits the driver best."""
+    return 12 if (0, 0) < found.version < (13, 0) else 13
 
 
 def _install(extra: int) -> str:

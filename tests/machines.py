@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 from darkpy import cuda
 
 H200 = ("NVIDIA H200", (9, 0), 139 << 30)
+RTX5090 = ("NVIDIA GeForce RTX 5090", (12, 0), 32 << 30)
 V100 = ("Tesla V100", (7, 0), 16 << 30)
 GTX1080 = ("GeForce GTX 1080", (6, 1), 8 << 30)
 

@@ -4,7 +4,7 @@ import pytest
 
 from darkpy import DeviceError, cuda
 from darkpy.kernels import gpu
-from tests.machines import GTX1080, H200, V100, Library, pretend
+from tests.machines import GTX1080, H200, RTX5090, V100, Library, pretend
 
 CUDA12, CUDA13 = {"cupy-cuda12x": "14.2.0"}, {"cupy-cuda13x": "14.2.0"}
 INSTALL12, INSTALL13 = ('pip install "darkpy-yolo[cuda12]"', 'pip install "darkpy-yolo[cuda13]"')
@@ -44,7 +44,7 @@ MACHINES = {  # what -> the machine, what is told first, and how many sentences 
     ),
     "no wheel, Volta": (
         {"version": (13, 0), "cards": (V100,)},
-        f"CuPy is not installed: {INSTALL12}",
+        "GPU 0, Tesla V100, has compute capability 7.0: expected 7.5 or more",
         1,
     ),
     "a wheel and no driver": (
@@ -63,11 +63,6 @@ MACHINES = {  # what -> the machine, what is told first, and how many sentences 
         f"does not fit the driver: pip uninstall -y cupy-cuda13x, then {INSTALL12}",
         2,  # CuPy finds no GPU, for that
     ),
-    "wheel of 13, Volta": (
-        ALL | {"cards": (V100,)},
-        f"does not fit so old a GPU: pip uninstall -y cupy-cuda13x, then {INSTALL12}",
-        2,  # NVRTC does not compile for it
-    ),
     "wheel of 11": (
         ALL | {"wheels": {"cupy-cuda11x": "13.6.0"}},
         f"does not fit this version of darkpy: pip uninstall -y cupy-cuda11x, then {INSTALL13}",
@@ -80,7 +75,7 @@ MACHINES = {  # what -> the machine, what is told first, and how many sentences 
     ),
     "old GPU": (
         ALL | {"cards": (GTX1080,)},
-        "GPU 0, GeForce GTX 1080, has compute capability 6.1: expected 7.0 or more",
+        "GPU 0, GeForce GTX 1080, has compute capability 6.1: expected 7.5 or more",
         1,
     ),
     "CuPy broken": (
@@ -153,9 +148,11 @@ def test_where_all_is_there_nothing_is_missing(more, version, monkeypatch):
     assert cuda.refusal("cuda:0") == "" and cuda.usable()
 
 
-def test_volta_takes_cuda_12(monkeypatch):
-    pretend(monkeypatch, **(ALL | {"cards": (V100,), "wheels": CUDA12, "oldest": 50}))
+def test_nvrtc_compiles_for_each_kind_of_gpu_that_is_asked_for(monkeypatch):
+    nvrtc = pretend(monkeypatch, **(ALL | {"cards": (H200, RTX5090, H200)}))
     assert not any(one.missing for one in cuda.findings())
+    assert cuda.refusal("cuda:1") == cuda.refusal("cuda:2") == ""
+    assert nvrtc.asked == [f"-arch=sm_{kind}" for kind in (90, 120, 120, 90)]
 
 
 def test_a_gpu_that_is_too_old_does_not_spoil_the_other(monkeypatch):
