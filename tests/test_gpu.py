@@ -95,6 +95,17 @@ def test_several_pictures_at_once(gpu, folder, image):
         np.testing.assert_allclose(found.xyxy, detector.detect(one, 0.1).xyxy, atol=1e-3)
 
 
+def test_a_stream_of_the_callers_is_not_computed_on(gpu, folder, image):
+    import cupy
+
+    with cupy.cuda.Device(1), cupy.cuda.Stream(non_blocking=True):
+        detector = darkpy.load(folder / "tiny.cfg", folder / "tiny.weights", device="cuda:0")
+        found = detector.detect([image] * 3, 0.1)
+        detector.forward(detector.prepare(image))
+        assert cupy.cuda.get_current_stream().non_blocking
+    assert len(found[0]) > 0
+
+
 @pytest.mark.parametrize("letter_box", [False, True])
 @pytest.mark.parametrize("relative", [False, True])
 def test_boxes_before_they_are_sorted_are_those_of_the_processor(

@@ -153,7 +153,8 @@ class OnDevice(Learner[CudaStepPlan]):
 
     def _first_odd(self, batch: int) -> NotFinite:
         """Return what to raise for the first gradient that is not finite."""
-        grads = self.device.download(self.own.grads)
+        with self.device.scope():
+            grads = self.device.download(self.own.grads)
         for (index, name), place in self.own.layout.places.items():
             part = grads[place.part] if place.start < len(grads) else np.zeros(1)
             if not np.isfinite(part).all():

@@ -4,9 +4,9 @@ CuPy's arrays and modules on a GPU; in the tests numpy's arrays and `tests.hostc
 prepares launches (geometry, order of arguments, memory) is the same for both.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -145,7 +145,8 @@ class Device:
     arch        compute capability as a number: 90 for 9.0
     processors  that run blocks side by side
     most_shared bytes of shared memory that a block may use
-    scope       gives the context within which the device is the current one of a thread
+    scope       gives the context within which the device is the current one of a thread, and the
+                null stream, which graphs wait for, its stream
     kept        where choices are kept, of which those that are there are taken; None keeps none
     """
 
@@ -326,6 +327,11 @@ def open_device(index: int) -> Device:
 
     from ..cpu.engine.store import root  # beside what is kept of the processor's
 
+    @contextmanager
+    def scope() -> Iterator[None]:
+        with cupy.cuda.Device(index), cupy.cuda.Stream.null:
+            yield
+
     gpu = cupy.cuda.Device(index)
     arch = int(gpu.compute_capability)
     processors = gpu.attributes["MultiProcessorCount"]
@@ -337,7 +343,7 @@ def open_device(index: int) -> Device:
         processors=processors,
         most_shared=gpu.attributes["MaxSharedMemoryPerBlockOptin"],
         options=("-arch=sm_90a",) if arch == HOPPER else (),
-        scope=lambda: cupy.cuda.Device(index),
+        scope=scope,
         kept=place(root(), name, arch, processors, [source(file) for file in TUNED]),
     )
 

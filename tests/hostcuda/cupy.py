@@ -42,14 +42,18 @@ CAPTURING: "list[Stream]" = []  # of all threads
 
 def require_stream(what: str) -> None:
     """Fail if what goes to the current stream, and is not launched, may not now."""
-    if HERE.streams and HERE.streams[-1].graph is not None:
+    if get_current_stream().graph is not None:
         raise CUDARuntimeError(f"{what}: a stream that captures takes launches alone here")
     require_null_stream(what)
 
 
 def require_null_stream(what: str) -> None:
-    """Fail if the current stream is the null stream, and another stream captures that waits."""
-    if not HERE.streams and not all(one.non_blocking for one in CAPTURING):
+    """Fail if the current stream neither captures nor is the null stream, which graphs wait for;
+    or if it is, and another stream captures that waits."""
+    current = get_current_stream()
+    if current.graph is None and not current.is_null:
+        raise CUDARuntimeError(f"{what} on a stream that no graph waits for")
+    if current.is_null and not all(one.non_blocking for one in CAPTURING):
         raise CUDARuntimeError(f"{what}: cudaErrorStreamCaptureImplicit")
 
 
@@ -172,14 +176,17 @@ class Stream:
     """A stream: launches run at once, unless it captures."""
 
     ptr = 0
+    null: "Stream"  # of whichever device is the current one
 
     def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
+        self.is_null = null
         self.non_blocking = non_blocking
         self.device = HERE.devices[-1]
         self.graph: Graph | None = None
 
     def __enter__(self) -> "Stream":
-        require_current(self.device)
+        if not self.is_null:
+            require_current(self.device)
         HERE.streams.append(self)
         return self
 
@@ -190,6 +197,8 @@ class Stream:
 
     def begin_capture(self) -> None:
         """Keep launches from now on instead of running them."""
+        if self.is_null:
+            raise RuntimeError("cannot capture on the default (legacy) stream")
         assert HERE.streams[-1] is self and self.graph is None
         self.graph = Graph()
         CAPTURING.append(self)
@@ -210,9 +219,12 @@ class Stream:
         assert event.time is not None
 
 
+Stream.null = Stream(null=True)
+
+
 def get_current_stream() -> Stream:
     """Return the current stream of this thread."""
-    return HERE.streams[-1] if HERE.streams else Stream(null=True)
+    return HERE.streams[-1] if HERE.streams else Stream.null
 
 
 def synchronize() -> None:
@@ -255,9 +267,9 @@ class Kernel:
         require_null_stream("a launch")
         given = tuple(map(_given, args))
         call = partial(self.own, grid, block, given, shared_mem=shared_mem)
-        stream = HERE.streams[-1] if HERE.streams else None
-        if stream is not None and stream.graph is not None:
-            stream.graph.calls.append(call)
+        graph = get_current_stream().graph
+        if graph is not None:
+            graph.calls.append(call)
         else:
             call()
 

@@ -82,6 +82,17 @@ def test_the_null_stream_is_closed_while_a_stream_captures_that_waits_for_it(xp)
     stream.end_capture()
 
 
+def test_work_on_a_stream_that_no_graph_waits_for_is_refused(xp, add):
+    x = xp.zeros(1, np.float32)
+    with xp.cuda.Stream(non_blocking=True):
+        for forbidden in (x.get, lambda: x.fill(0), lambda: add((1,), (1,), (x,))):
+            with pytest.raises(CUDARuntimeError, match="no graph waits for"):
+                forbidden()
+        with xp.cuda.Stream.null:
+            add((1,), (1,), (x,))
+    assert x.get() == 1
+
+
 def test_what_is_of_another_device_is_refused(xp, add):
     with xp.cuda.Device(1):
         there = xp.zeros(1, np.float32)

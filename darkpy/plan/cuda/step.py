@@ -212,7 +212,8 @@ class CudaStepPlan:
     def _begin(self, batch: int) -> Made:
         self._made = self._ready(batch)
         seed = self.frames[0].rng.integers(2**64, size=2, dtype=np.uint64)
-        self.room.device.write(self.room.randomness, seed.view(np.uint32))
+        with self.room.device.scope():
+            self.room.device.write(self.room.randomness, seed.view(np.uint32))
         return self._made
 
     def backward(self, deltas: Mapping[int, Array], until: int = -1, image: bool = False) -> None:
