@@ -12,6 +12,7 @@ from .errors import (
     DownloadError,
     ImageError,
     NetworkError,
+    OutOfMemory,
     TrainingError,
     WeightsError,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "ImageError",
     "Network",
     "NetworkError",
+    "OutOfMemory",
     "Trainer",
     "TrainingError",
     "WeightsError",

@@ -3,6 +3,7 @@
 DarkpyError
 ├── CfgError        a .cfg, .data or .names file that cannot be read
 ├── NetworkError    layers that do not fit together, or that cannot be run
+│   └── OutOfMemory memory that does not suffice to run them; a MemoryError too
 ├── WeightsError    a .weights file that does not fit its network
 ├── DataError       a list of pictures or a label file that cannot be used
 ├── ImageError      a picture that cannot be decoded
@@ -30,6 +31,10 @@ class CfgError(DarkpyError):
 
 class NetworkError(DarkpyError):
     """Layers that do not fit together, or a network that cannot be run here."""
+
+
+class OutOfMemory(NetworkError, MemoryError):
+    """Memory that does not suffice to run a network; the message names the layer, or the GPU."""
 
 
 class WeightsError(DarkpyError):

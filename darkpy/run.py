@@ -7,13 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import NetworkError
+from .errors import NetworkError, OutOfMemory
 from .layers.base import Array
 from .network import Network
-
-
-class OutOfMemory(NetworkError, MemoryError):
-    """Memory that does not suffice to run a layer; the message names it."""
 
 
 class Context:

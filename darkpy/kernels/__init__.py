@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from ..errors import DeviceError
+from ..errors import DeviceError, OutOfMemory
 
 _here = Path(__file__).resolve().parent
 if not (_here / "reference").is_dir():  # not a wheel
@@ -59,7 +59,7 @@ def gpu(device: str) -> Any:
 
 @cache
 def _opened(index: int) -> Any:
-    return import_module(".cuda.device", __name__).open_device(index)
+    return import_module(".cuda.device", __name__).open_device(index, DeviceError, OutOfMemory)
 
 
 def launchers() -> Any:

@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..errors import NetworkError
+from ..errors import NetworkError, OutOfMemory
 from ..kernels.cpu.engine import elementwise, store, team
 from ..kernels.cpu.engine.records import Given, Kernel, Map, Packed, Row, Shared
 from ..kernels.cpu.nms import DRIVER as SUPPRESS
 from ..kernels.cpu.resize_picture import DRIVER as RESIZE
 from ..memory import give_back, physical_memory
 from ..network import Network
-from ..run import OutOfMemory
 from . import chain, convolve, lower, memory
 from .bf16 import bf16_passes, require
 from .fused import MEANING

@@ -67,11 +67,12 @@ def begin(
     for line in training.summary():
         log.warning("%s", line)
     valid = _valid(request, data, network.classes)
-    _require_memory(network, ranks)
     weights = None if request.resume else request.weights
     trainer = Trainer(
         network, weights, request.device, request.seed or 0, ranks, precision=request.precision
     )
+    if not trainer.on_gpu:
+        _require_memory(network, ranks)
     parts(trainer.batch, network.options.subdivisions, ranks.size)  # there are enough pictures
     record = Record(folder, trainer.head_names, names, base)
     digest = training.digest()

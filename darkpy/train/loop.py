@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.loader import Batch, Loader
-from ..errors import DarkpyError, DataError, TrainingError
+from ..errors import DarkpyError, DataError, OutOfMemory, TrainingError
 from ..evaluate.report import Report
 from ..layers.base import Array
 from ..memory import physical_memory
@@ -109,8 +109,8 @@ class Run:
                 self.backup.save(self.course)
                 self.backup.require_written()
             return self._go()
-        except MemoryError:
-            raise TrainingError(self.memory_advice()) from None
+        except MemoryError as error:
+            raise TrainingError(self.memory_advice(error)) from None
 
     def _go(self) -> Ending:
         began = time.monotonic()
@@ -292,10 +292,12 @@ class Run:
         self.sentences = tuple(verdict(history))
         self.record.write_verdict(self.sentences)
 
-    def memory_advice(self) -> str:
+    def memory_advice(self, error: MemoryError) -> str:
         """Return how a training that ran out of memory could fit."""
         network = self.trainer.network
         o = network.options
+        if self.trainer.on_gpu and isinstance(error, OutOfMemory):  # the GPU's, not the machine's
+            return f"{error}; with more than subdivisions={o.subdivisions} a mini-batch has fewer"
         height, width = input_size(network, 0, 0)  # the largest
         return out_of_memory_advice(
             network.resized(height, width), self.trainer.batch, o.subdivisions, physical_memory()

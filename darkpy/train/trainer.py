@@ -87,6 +87,11 @@ class Trainer:
         self.settled = self._params.loaded
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether parameters, maps and gradients are in the memory of a GPU."""
+        return not isinstance(self._on, OnHost)
+
+    @property
     def params(self) -> Params:
         """The parameters, one dict of float32 arrays a node; what changes them changes the next
         step."""

@@ -24,7 +24,12 @@ COMPILERS = 4  # modules that are compiled at once
 TYPES = {"float": np.float32, "half": np.float16, "bf16": np.uint16}  # how maps are stored
 NAMES = {"float": "float", "half": "half", "bf16": "__nv_bfloat16"}  # in CUDA C++
 
-
+NO_MEMORY = 2  # of the runtime's errors, and of the driver's
+FEWER = "take fewer or smaller pictures, or end what else uses its memory"
+REMEDIES = {  # by the runtime's number
+    3: "; a process that was forked from one that used it cannot: let multiprocessing spawn",
+    46: "; does another process have it for itself?",
+}
 TUNED = ("convolve.cu", "convolve_wgmma.cu", "weight_grad.cu")  # whose launches have several ways
 HOPPER = 90  # whose own instructions are there for sm_90a alone
 
@@ -321,21 +326,39 @@ class Device:
             call()
 
 
-def open_device(index: int) -> Device:
-    """Return a GPU as CuPy has it; the caller knows that CuPy is there and that the GPU is too."""
+def open_device(
+    index: int, refused: type[Exception] = RuntimeError, short: type[Exception] = MemoryError
+) -> Device:
+    """Return a GPU as CuPy has it; the caller knows that CuPy is there and that the GPU is too.
+
+    refused  what is raised, with a sentence, where CUDA says no to what is done within its scope
+    short    and where the GPU's memory does not suffice
+    """
     import cupy
 
     from ..cpu.engine.store import root  # beside what is kept of the processor's
 
+    no_memory = cupy.cuda.memory.OutOfMemoryError
+    errors = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
+
     @contextmanager
     def scope() -> Iterator[None]:
-        with cupy.cuda.Device(index), cupy.cuda.Stream.null:
-            yield
+        where = f"device 'cuda:{index}'"
+        try:
+            with cupy.cuda.Device(index), cupy.cuda.Stream.null:
+                yield
+        except no_memory as error:
+            raise short(f"{where}: {str(error).rstrip('.')}: {FEWER}") from error
+        except errors as error:
+            if error.status == NO_MEMORY:
+                raise short(f"{where}: {error}: {FEWER}") from error
+            raise refused(f"{where}: {error}{REMEDIES.get(error.status, '')}") from error
 
     gpu = cupy.cuda.Device(index)
-    arch = int(gpu.compute_capability)
-    processors = gpu.attributes["MultiProcessorCount"]
-    name = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode("utf-8", "replace")
+    with scope():
+        arch = int(gpu.compute_capability)
+        processors = gpu.attributes["MultiProcessorCount"]
+        name = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode("utf-8", "replace")
     return Device(
         cupy,
         cupy.RawModule,

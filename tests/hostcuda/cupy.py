@@ -27,6 +27,18 @@ UNKNOWN = 0xFF  # each byte of memory that nobody wrote: no number, or -1
 class CUDARuntimeError(RuntimeError):
     """What CUDA says no to."""
 
+    def __init__(self, text: str, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class CUDADriverError(CUDARuntimeError):
+    """What its driver says no to."""
+
+
+class OutOfMemoryError(MemoryError):
+    """An array is asked for that is larger than memory is."""
+
 
 class _Thread(threading.local):
     """What is the current one in a thread: devices and streams, the innermost last."""
@@ -328,6 +340,9 @@ def cupy(settings: Settings | None = None) -> ModuleType:
 
     def empty(count: int, dtype: Any) -> Array:
         assert np.dtype(dtype).kind in KINDS, dtype
+        size = count * np.dtype(dtype).itemsize
+        if size > own.most:
+            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes.")
         found = memory.empty(count, dtype)
         found.view(np.uint8)[...] = UNKNOWN
         return Array(found, HERE.devices[-1])
@@ -341,10 +356,12 @@ def cupy(settings: Settings | None = None) -> ModuleType:
         if isinstance(array, Array):
             return array
         require_stream("asarray")
-        assert np.asarray(array).dtype.kind in KINDS, array
-        return Array(memory.upload(array), HERE.devices[-1])
+        found = empty(np.size(array), np.asarray(array).dtype).reshape(np.shape(array))
+        found.own[...] = array
+        return found
 
     own.empty, own.zeros, own.asarray = empty, zeros, asarray
+    own.most = 1 << 40  # bytes of an array
     own.RawModule = partial(Module, settings=settings or Settings())
     own.cuda = SimpleNamespace(
         Device=Gpu,
@@ -352,8 +369,12 @@ def cupy(settings: Settings | None = None) -> ModuleType:
         Stream=Stream,
         get_current_stream=get_current_stream,
         get_elapsed_time=elapsed,
+        driver=SimpleNamespace(CUDADriverError=CUDADriverError),
+        memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         runtime=SimpleNamespace(
-            deviceSynchronize=synchronize, getDeviceProperties=lambda index: {"name": NAME}
+            CUDARuntimeError=CUDARuntimeError,
+            deviceSynchronize=synchronize,
+            getDeviceProperties=lambda index: {"name": NAME},
         ),
     )
     return own

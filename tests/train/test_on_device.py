@@ -1,14 +1,18 @@
 """Training on a GPU, which the processor stands for: the same numbers, and one state for both."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
-from darkpy import DeviceError
+from darkpy import DeviceError, TrainingError
 from darkpy.network import Network
+from darkpy.train import begin
 from darkpy.train.finite import NotFinite
 from darkpy.train.state import load_state, save_state
 from darkpy.train.trainer import Trainer
 from tests.hostcuda import missing
+from tests.train.project import prepared, write_project
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 CFG = """[net]
@@ -206,3 +210,22 @@ def test_learns_on_another_gpu_than_the_first(gpu, tmp_path, more):
     first, second = Trainer(net, device="cuda:0"), Trainer(net, device="cuda:1")
     assert train(first, steps) == train(second, steps)
     same(second, first, 0)
+
+
+def test_memory_of_the_machine_does_not_bound_maps_of_a_gpu(gpu, tmp_path, monkeypatch):
+    folder = write_project(tmp_path / "a")
+    monkeypatch.setattr(begin, "physical_memory", lambda: 1)
+    with pytest.raises(TrainingError, match="not enough memory to train"):
+        prepared(folder)
+    with closing(prepared(folder, device="cuda:0").record):
+        pass
+
+
+def test_too_little_memory_of_a_gpu_is_told_with_what_to_do(gpu, tmp_path, monkeypatch):
+    import cupy
+
+    run = prepared(write_project(tmp_path / "a"), device="cuda:0")
+    monkeypatch.setattr(cupy, "most", 100_000)
+    told = r"tiny.cfg: .* on the device at once: .*\d bytes\.\); with more than subdivisions=2"
+    with closing(run.record), pytest.raises(TrainingError, match=told):
+        run.go()

@@ -8,12 +8,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DeviceError, NetworkError
+from ...errors import DeviceError, NetworkError, OutOfMemory
 from ...kernels.cuda.device import TYPES, Device, Launch, Map, TooLarge, room
 from ...kernels.cuda.dropout import Draws
 from ...kernels.cuda.packing import PRECISIONS, padded
 from ...network import Network
-from ...run import OutOfMemory
 from .. import memory
 from ..passes import Pass
 from ..plan import Progress

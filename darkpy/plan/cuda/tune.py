@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ...errors import OutOfMemory
 from ...kernels import gpu
 from ...kernels.cuda.choices import Asked, Choices
 from ...kernels.cuda.device import Device
 from ...network import Network
-from ...run import OutOfMemory
 from ..convolve import Choice
 from ..plan import Progress
 from ..tune import GAIN, Result, Tuned, ignore
