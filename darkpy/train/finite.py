@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import TrainingError
 from ..kernels.cpu.threads import divide, run
+from ..network import Node
 from .optimizer import Optimizer
 
 SUM = 1e-4  # microseconds to add a number
@@ -31,6 +32,11 @@ class NotFinite(TrainingError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.where, self.slots, self.what)
+
+
+def odd_gradient(node: Node, name: str, batch: int) -> NotFinite:
+    """Return what to raise for a gradient that is not finite."""
+    return NotFinite(node.where, range(batch), f"the gradient of its {name} is not finite")
 
 
 def require_finite(optimizer: Optimizer, batch: int, names: Sequence[str] = ()) -> None:

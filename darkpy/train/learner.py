@@ -14,7 +14,6 @@ from ..layers.base import Array
 from ..loss import LOSSES, HeadLoss, Moment, Truths
 from ..network import Network, Node
 from ..run import Tape
-from .finite import NotFinite
 from .optimizer import Arrays, Optimizer, averaged
 from .ranks import Ranks
 
@@ -137,10 +136,6 @@ class Learner(ABC, Generic[AnyTape]):
         Raises NotFinite for a gradient that is no finite number, unless ``try_fix_nan=1`` takes it
         for 0, and for a parameter that became none.
         """
-
-    def odd_gradient(self, node: Node, name: str, batch: int) -> NotFinite:
-        """Return what to raise for a gradient that is not finite."""
-        return NotFinite(node.where, range(batch), f"the gradient of its {name} is not finite")
 
     def start_average(self) -> None:
         """Let the moving average be the weights as they are."""

@@ -17,7 +17,7 @@ from ..loss import HeadLoss, Moment, Truths
 from ..network import Network
 from ..plan.cuda.step import CudaStepPlan, CudaTraining, Stage
 from .device_optimizer import DeviceOptimizer
-from .finite import NotFinite, require_finite
+from .finite import NotFinite, odd_gradient, require_finite
 from .layout import buckets
 from .learner import Learner, crops
 from .ranks import NcclSums, Ranks
@@ -158,7 +158,7 @@ class OnDevice(Learner[CudaStepPlan]):
         for (index, name), place in self.own.layout.places.items():
             part = grads[place.part] if place.start < len(grads) else np.zeros(1)
             if not np.isfinite(part).all():
-                return self.odd_gradient(self.network.nodes[index], name, batch)
+                return odd_gradient(self.network.nodes[index], name, batch)
         raise AssertionError("all gradients are finite")
 
     def start_average(self) -> None:

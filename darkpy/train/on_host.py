@@ -13,7 +13,7 @@ from ..network import Network
 from ..plan import flops
 from ..plan.step import StepPlan, Training
 from ..run import Context, Tape
-from .finite import is_finite, require_finite
+from .finite import is_finite, odd_gradient, require_finite
 from .learner import Learner, crops
 from .optimizer import STATISTICS
 from .ranks import Ranks, add_up
@@ -63,7 +63,7 @@ class OnHost(Learner["Tape | StepPlan"]):
                 if is_finite(grad):
                     continue
                 if not mends:
-                    raise self.odd_gradient(node, name, batch)
+                    raise odd_gradient(node, name, batch)
                 np.nan_to_num(grad, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return [frame.grads for frame in tape.frames]
 
