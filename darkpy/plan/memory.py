@@ -7,7 +7,7 @@ Pisarchyk and Lee 2020, https://arxiv.org/abs/2001.03288).
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,19 +37,21 @@ class Place:
 class Room:
     """Memory for plans that run one at a time: a buffer for each use, as large as any has needed.
 
+    make   returns a buffer of so many bytes
     plans  that lie in it, by any key; they are let go before a larger buffer is made
     """
 
-    def __init__(self) -> None:
-        self._buffers: dict[str, NDArray[np.uint8]] = {}
+    def __init__(self, make: Callable[[int], Any] | None = None) -> None:
+        self._make = make or aligned
+        self._buffers: dict[str, Any] = {}
         self.plans: dict[Any, Any] = {}
 
-    def take(self, use: str, size: int) -> NDArray[np.uint8]:
+    def take(self, use: str, size: int) -> Any:
         """Return the buffer for a use, of ``size`` bytes or more."""
         if use not in self._buffers or len(self._buffers[use]) < size:
             self.plans.clear()
             self._buffers.pop(use, None)
-            self._buffers[use] = aligned(size)
+            self._buffers[use] = self._make(size)
         return self._buffers[use]
 
 

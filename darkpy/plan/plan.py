@@ -86,7 +86,7 @@ class Plan:
                 f"{program.network.path}: maps take {size / 1e9:.1f} GB at once, but this process "
                 f"may use {physical_memory() / 1e9:.1f}: take fewer or smaller pictures at once"
             )
-        self._arena = self._room.take("arena", size)
+        self._arena: NDArray[np.uint8] = self._room.take("arena", size)
         self.arena = size
         self._turn = Turn()
         self._eager: Any = None

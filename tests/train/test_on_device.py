@@ -1,6 +1,7 @@
 """Training on a GPU, which the processor stands for: the same numbers, and one state for both."""
 
 from contextlib import closing
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -229,3 +230,16 @@ def test_too_little_memory_of_a_gpu_is_told_with_what_to_do(gpu, tmp_path, monke
     told = r"tiny.cfg: .* on the device at once: .*\d bytes\.\); with more than subdivisions=2"
     with closing(run.record), pytest.raises(TrainingError, match=told):
         run.go()
+
+
+def test_sizes_lie_in_the_same_memory(gpu, tmp_path):
+    net, ((images, truths),) = network(tmp_path), batches(1)
+    larger = images.repeat(2, 2).repeat(2, 3)
+    here, there = Trainer(net), Trainer(net, device="cuda:0", precision="fp32")
+    steps = [(one, truths) for one in (images, larger, images, larger, images)]
+    np.testing.assert_allclose(train(there, steps), train(here, steps), rtol=1e-4)
+    same(there, here, 1e-3)
+    plans = [made.plan for made in there._on.room.plans.values()]
+    assert len(plans) == 2 and plans[0].arena != plans[1].arena
+    for name in ("_arena", "_packs._room"):
+        assert len({attrgetter(name)(plan).data.ptr for plan in plans}) == 1

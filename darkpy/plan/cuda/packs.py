@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from ...kernels.cuda.device import TYPES, Device, Launch
 from ...kernels.cuda.pack import Weights, pack_many
@@ -13,9 +16,14 @@ PACKED = ("convolve", "input_grad")  # ops whose ``w`` may be packed: of the sec
 
 
 class Packs:
-    """Room for the weights that a program may have packed, and what is packed there."""
+    """Room for the weights that a program may have packed, and what is packed there.
 
-    def __init__(self, device: Device, program: Program, type_: str) -> None:
+    take  returns so many bytes of the device, or more
+    """
+
+    def __init__(
+        self, device: Device, program: Program, type_: str, take: Callable[[int], Any]
+    ) -> None:
         self.device = device
         self.type = type_
         counts = [
@@ -24,7 +32,8 @@ class Packs:
             for op in program.ops
             if op.kind == kind
         ]
-        self._room = device.empty(sum(counts), TYPES[type_])
+        size = sum(counts) * np.dtype(TYPES[type_]).itemsize
+        self._room = take(size)[:size].view(TYPES[type_])
         self._known: dict[tuple[int, bool], tuple[Weights, Any]] = {}
         self._end = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -74,6 +75,9 @@ class CudaPlan:
     masters  copies of parameters that change from run to run; without them none does
     arrays   of the device, in which Values lie that are not to lie in the arena
     randomness  the device's state that what is drawn follows from (`kernels.cuda.dropout`)
+    place    the memory to use; plans that share it run one at a time
+
+    A run relies on nothing that the arena held before.
 
     Attributes: ``program``, ``launches`` (of each op), ``forward`` and ``backward`` (these as
     calls), ``outputs`` (arrays of the device by name), ``arena`` (bytes of all maps together),
@@ -89,6 +93,7 @@ class CudaPlan:
         masters: Masters | None = None,
         arrays: Mapping[Value, Any] | None = None,
         randomness: Any = None,
+        place: memory.Room | None = None,
     ) -> None:
         self.program = program
         self.device = device = device.choosing(device.choices)  # all ops of a plan take the same
@@ -99,21 +104,23 @@ class CudaPlan:
         self._arrays = dict(arrays or {})
         self._randomness = randomness
         self._turn = Turn()
+        self._place = place or memory.Room(lambda size: device.empty(size, np.uint8))
         lives = memory.lifetimes(program)
         given = {id(value) for value in (*program.inputs.values(), *self._arrays)}
         self._sizes = {root: _bytes(root) for root in lives if id(root) not in given}
         self._offsets, self.arena = memory.offset(self._sizes, lives)
-        self._arena = self._reserve(self.arena)
+        self._arena = self._reserve("arena", self.arena)
         self._inputs = {
             name: device.zeros(value.size, np.float32).reshape(value.shape)
             for name, value in program.inputs.items()
         }
-        self._packs = Packs(device, program, self.type) if self.learns else None
+        take = partial(self._reserve, "packed weights")
+        self._packs = Packs(device, program, self.type, take) if self.learns else None
         self.launches = [(op, self._launches(op)) for op in program.ops]
         forward = self._packs.launches(self._masters.flat) if self._packs else []
         forward += [one for op, found in self.launches if not op.back for one in found]
         backward = [one for op, found in self.launches if op.back for one in found]
-        scratch = self._reserve(room([*forward, *backward]))
+        scratch = self._reserve("scratch", room([*forward, *backward]))
         build(device, [*forward, *backward], progress)
         self.forward, self.backward = (device.bind(part, scratch) for part in (forward, backward))
         self.outputs = {name: self.at(value) for name, value in program.outputs.items()}
@@ -214,13 +221,13 @@ class CudaPlan:
             where = self.program.network.nodes[op.node].where if op.node >= 0 else "the input"
             raise NetworkError(f"{where}: {error}: take fewer or smaller pictures") from None
 
-    def _reserve(self, size: int) -> Any:
+    def _reserve(self, use: str, size: int) -> Any:
         try:
-            return self.device.empty(size, np.uint8)
+            return self._place.take(use, size)
         except MemoryError as error:
             raise OutOfMemory(
-                f"{self.program.network.path}: maps take {size / 1e9:.1f} GB on the device at "
-                f"once: take fewer or smaller pictures ({error})"
+                f"{self.program.network.path}: maps take {self.arena / 1e9:.1f} GB on the device "
+                f"at once: take fewer or smaller pictures ({error})"
             ) from None
 
 

@@ -18,6 +18,7 @@ from ...loss.base import HeadLoss, Moment, Truths
 from ...loss.device import HEADS, DeviceLosses
 from ...network import Network, Node
 from ...run import Context
+from ..memory import Room
 from ..plan import Progress
 from ..step import KEPT
 from ..trace import trace_step
@@ -67,8 +68,10 @@ class Made:
     steps: Sequence[Callable[[], None]] = ()
 
 
-class CudaTraining:
+class CudaTraining(Room):
     """What the plans of a training on a device have in common, whatever the size of the pictures.
+
+    They lie in the same memory.
 
     precision  of products; see `darkpy.plan.cuda.compile`
     home       of the parameters
@@ -89,6 +92,7 @@ class CudaTraining:
         params: Sequence[dict[str, Array]],
         stages: Sequence[Stage] = (),
     ) -> None:
+        super().__init__(lambda size: device.empty(size, np.uint8))
         self.device = device
         self.precision = precision
         self.home = home
@@ -106,7 +110,6 @@ class CudaTraining:
             self.adding = [device.bind(self._add(one)) for one in self.stages]
         self.randomness = first_state(device, 0)
         self.scale = 1.0
-        self.plans: dict[Any, Made] = {}
         self.progress: Progress | None = None
 
     def _add(self, stage: Stage) -> Any:
@@ -148,7 +151,7 @@ class CudaStepPlan:
         self.losing = losing
         self.room = room
         self.frames = [Context(None, {})]
-        self._made: Made | None = None
+        self._key: Any = None  # of the plan that went forward
 
     @property
     def knows_losses(self) -> bool:
@@ -210,21 +213,22 @@ class CudaStepPlan:
         return {node.index: outputs[node.index] for node in self.network.heads}
 
     def _begin(self, batch: int) -> Made:
-        self._made = self._ready(batch)
+        made = self._ready(batch)
         seed = self.frames[0].rng.integers(2**64, size=2, dtype=np.uint64)
         with self.room.device.scope():
             self.room.device.write(self.room.randomness, seed.view(np.uint32))
-        return self._made
+        return made
 
     def backward(self, deltas: Mapping[int, Array], until: int = -1, image: bool = False) -> None:
         """Take the gradients of the heads' outputs back, and add those of parameters.
 
         until, image  as `Tape.backward` has them: what this was made for, and nothing else
         """
-        assert self._made is not None, "no way back without one forward"
+        assert self._key in self.room.plans, "no way back without one forward"
         assert until == self.until and not image, (until, self.until, image)
         scale = np.float32(self.room.scale)
-        self._made.plan.advance({name: delta * scale for name, delta in deltas.items()}, back=True)
+        plan = self.room.plans[self._key].plan
+        plan.advance({name: delta * scale for name, delta in deltas.items()}, back=True)
         with self.room.device.scope():
             for call in chain(*self.room.adding):
                 call()
@@ -234,10 +238,9 @@ class CudaStepPlan:
         return self._ready(batch).plan
 
     def _ready(self, batch: int) -> Made:
-        key = (batch, *self.network.image, self.until)
-        plans = self.room.plans
+        self._key = key = (batch, *self.network.image, self.until)
+        plans: dict[Any, Made] = self.room.plans
         if key not in plans:
-            self._made = None
             while len(plans) >= KEPT:
                 del plans[next(iter(plans))]
             plans[key] = Made(self._new_plan(batch))
@@ -262,4 +265,5 @@ class CudaStepPlan:
                 room.masters,
                 arrays,
                 room.randomness,
+                room,
             )
