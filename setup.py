@@ -51,10 +51,10 @@ setup(
         # NVRTC and its headers, not cupy's [ctk], which brings a gigabyte of cuBLAS and others
         "cuda12": ["cupy-cuda12x>=14", "cuda-toolkit[cudart,nvrtc]==12.*"],
         "cuda13": ["cupy-cuda13x>=14", "cuda-toolkit[cudart,nvrtc]==13.*"],
-        # several GPUs: sums over them, and what starts a process for each
+        # several GPUs: sums over them by what CuPy's wheels take, and what starts a process for each
         **{
             f"nccl{cuda}": [
-                f"nvidia-nccl-cu{cuda}; sys_platform == 'linux'",
+                f"nvidia-nccl-cu{cuda}>=2.18.1,<3; sys_platform == 'linux'",
                 "mpi4py>=4",
                 "mpich; sys_platform != 'win32'",
             ]

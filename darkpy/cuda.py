@@ -252,6 +252,8 @@ def _of_cupy(found: Driver, wheel: str) -> Finding:
         there = bool(_module("cupy").cuda.is_available())
     except Exception as error:  # whatever an installation that is broken says
         mend = f"pip install --force-reinstall {wheel}"
+        if getattr(error, "filename", None):  # it makes the folder as it is imported
+            mend = "let CUPY_CACHE_DIR name a folder that it may write to"
         return Finding(what, "no", f"CuPy cannot be imported ({_brief(error)}): {mend}")
     if there or not _usable(found):
         return Finding(what, "yes" if there else "no")

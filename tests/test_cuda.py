@@ -83,6 +83,12 @@ MACHINES = {  # what -> the machine, what is told first, and how many sentences 
         "CuPy cannot be imported ('no numpy'): pip install --force-reinstall cupy-cuda13x",
         2,
     ),
+    "no folder for kernels": (
+        ALL | {"available": PermissionError(13, "Permission denied", "/root/.cupy")},
+        "CuPy cannot be imported (\"[Errno 13] Permission denied: '/root/.cupy'\"): "
+        "let CUPY_CACHE_DIR name a folder that it may write to",
+        2,
+    ),
     "CuPy sees no GPU": (ALL | {"available": False}, "CuPy finds no GPU, though", 1),
     "no NVRTC": (
         ALL | {"nvrtc": None},

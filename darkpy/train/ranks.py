@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -159,11 +160,13 @@ class NcclSums:
 
     What is given to `sum` is added up once all is done that was asked of the GPU before; what is
     asked of it after the wait comes after the sum. Nothing waits on the processor, so all of it can
-    be recorded in a graph. Raises DeviceError if CuPy finds no NCCL.
+    be recorded in a graph. Raises DeviceError if CuPy finds no NCCL, or for what NCCL says no to.
     """
 
     def __init__(self, ranks: Ranks, cupy: Any) -> None:
-        self._nccl: Any = import_module("cupy.cuda.nccl")  # which CuPy does not do by itself
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # CuPy's, of several lines, where there is no NCCL
+            self._nccl: Any = import_module("cupy.cuda.nccl")  # which CuPy does not do by itself
         if not self._nccl.available:
             raise DeviceError(
                 "several GPUs add up by NCCL, which CuPy does not find: pip install "
@@ -182,13 +185,16 @@ class NcclSums:
 
     def sum(self, array: Any) -> Wait:
         """Begin to make a float32 array the sum of all ranks'."""
-        self._all = self._all or self._meet()
         kinds = self._nccl.NCCL_FLOAT32, self._nccl.NCCL_SUM
         before, after = (self._cuda.Event(disable_timing=True) for _ in range(2))
         before.record(self._cuda.get_current_stream())
         self._side.wait_event(before)
         place = array.data.ptr
-        self._all.allReduce(place, place, array.size, *kinds, self._side.ptr)
+        try:
+            self._all = self._all or self._meet()
+            self._all.allReduce(place, place, array.size, *kinds, self._side.ptr)
+        except self._nccl.NcclError as error:
+            raise DeviceError(f"several GPUs do not add up: {error}") from error
         after.record(self._side)
         return lambda: self._cuda.get_current_stream().wait_event(after)
 

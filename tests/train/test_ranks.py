@@ -233,6 +233,11 @@ class Gpu:
 
             def allReduce(self, *args):
                 said.append(args)
+                if not args[2]:
+                    raise NcclError("NCCL_ERROR_INVALID_USAGE: invalid usage")
+
+        class NcclError(RuntimeError):
+            pass
 
         self.current = Stream(name="own")
         names = {
@@ -240,6 +245,7 @@ class Gpu:
             "NCCL_SUM": 0,
             "get_unique_id": lambda: "name",
             "available": True,
+            "NcclError": NcclError,
         }
         self.nccl = SimpleNamespace(NcclCommunicator=NcclCommunicator, **names)
         self.cuda = SimpleNamespace(
@@ -253,10 +259,12 @@ def test_sums_of_gpus_run_beside_the_rest(monkeypatch):
     sums = NcclSums(SimpleNamespace(rank=0, size=2, tell=lambda name: name), gpu)
     wait = sums.sum(SimpleNamespace(data=SimpleNamespace(ptr=4096), size=10))
     assert gpu.said == [
-        *((2, "name", 0), "side waits for own 1", (4096, 4096, 10, 7, 0, 77)),
+        *("side waits for own 0", (2, "name", 0), (4096, 4096, 10, 7, 0, 77)),
     ]
     wait()
     assert gpu.said[-1] == "own waits for side 3"
+    with pytest.raises(DeviceError, match="several GPUs do not add up: NCCL_ERROR_INVALID_USAGE"):
+        sums.sum(SimpleNamespace(data=SimpleNamespace(ptr=4096), size=0))
 
 
 def test_a_cupy_without_nccl(monkeypatch):
