@@ -2,7 +2,7 @@
 #include "suppress.cuh"
 
 extern "C" __global__ void __launch_bounds__(SUPPRESSING)
-    nms(const float* __restrict__ boxes, const float* __restrict__ scores, bool* __restrict__ keep,
+    nms(const float* __restrict__ boxes, const float* __restrict__ scores, bool* keep,
         int* ids, int* gone, int count, Suppression rule) {
   for (int i = threadIdx.x; i < count; i += SUPPRESSING) {
     float score = scores[i];

@@ -166,6 +166,7 @@ __global__ void __launch_bounds__(256)
   if (found) atomicOr(counters + 1, 1u);
   __threadfence();
   if (atomicAdd(counters, 1u) != gridDim.x - 1) return;
+  __threadfence();
   bool bad = atomicExch(counters + 1, 0u);
   atomicExch(counters, 0u);
   float scale = state[SCALE], good = bad ? 0.f : state[GOOD] + 1.f;

@@ -33,6 +33,8 @@ CHECKED = (
 )
 KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+(?:\w+\s+)*?(\w+)\s*\(')
 BOUNDS = re.compile(r"__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)")
+COMMENT = re.compile(r"//[^\n]*")
+TYPES = re.compile(r"<[^<>]*>")  # of templates
 
 
 class BuildError(RuntimeError):
@@ -92,6 +94,21 @@ def kept(name: str, make) -> Path:
         finally:
             unfinished.unlink(missing_ok=True)
     return path
+
+
+def restricted(code: str, name: str, count: int) -> frozenset[int]:
+    """Return which of a kernel's ``count`` parameters are __restrict__, as its source has them.
+
+    Types of functions do not tell: what qualifies a parameter itself is no part of them.
+    """
+    text = COMMENT.sub("", BOUNDS.sub("", code))
+    own = re.match(r"\w+", name)
+    found = re.search(rf"__global__\s+(?:\w+\s+)*?{own[0]}\s*\(([^()]*)\)", text)
+    if found is None:
+        raise BuildError(f"no parameters of {name} are to be found in its source")
+    parameters = TYPES.sub("", found[1]).split(",")
+    assert len(parameters) == max(count, 1), (name, parameters)
+    return frozenset(i for i, one in enumerate(parameters) if "__restrict__" in one)
 
 
 def runtime() -> Path:

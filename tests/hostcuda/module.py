@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .build import build
+from .build import build, restricted
 from .statistics import Traffic, by_line
 from .symbols import line_of, shared_variables
 
@@ -64,6 +64,7 @@ class _Buffer(ctypes.Structure):
         ("begin", ctypes.c_uint64),
         ("end", ctypes.c_uint64),
         ("name", ctypes.c_char_p),
+        ("restricted", ctypes.c_int),
     )
 
 
@@ -87,8 +88,10 @@ class _Request(ctypes.Structure):
     )
 
 
-def _buffers(rows: Sequence[tuple[int, int, str]]) -> Any:
-    return (_Buffer * len(rows))(*(_Buffer(begin, end, name.encode()) for begin, end, name in rows))
+def _buffers(rows: Sequence[tuple[Any, ...]]) -> Any:
+    """Return ``Buffer``s of rows (begin, end, name), or (begin, end, name, restricted)."""
+    fields = ((begin, end, name.encode(), *more) for begin, end, name, *more in rows)
+    return (_Buffer * len(rows))(*(_Buffer(*one) for one in fields))
 
 
 def _load(library) -> ctypes.PyDLL:
@@ -159,6 +162,7 @@ class Kernel:
         count = module.entries.hostcuda_parameters(handle, None)
         self.parameters = (_Parameter * count)()
         module.entries.hostcuda_parameters(handle, self.parameters)
+        self.restricted = restricted(module.code, name, count) if module.settings.check else ()
 
     def __call__(self, grid, block, args, *, shared_mem: int = 0) -> None:
         """Run the kernel to its end; arrays are numpy's, numbers numpy scalars of the exact type.
@@ -172,7 +176,7 @@ class Kernel:
             where = f"{self.name}: argument {i}"
             if parameter.kind == b"P":
                 packed.append(_address(where, parameter, value))
-                arrays += [] if value is None else [(*_extent(value), f"argument {i}")]
+                arrays += [] if value is None else [(*_extent(value), f"argument {i}", i)]
             else:
                 packed.append(_number(where, parameter, value))
         self._launch(self._request(grid, block, shared_mem, arrays), packed)
@@ -196,7 +200,7 @@ class Kernel:
             check=settings.check,
             statistics=settings.statistics,
             buffers=len(arrays),
-            buffer=_buffers(arrays),
+            buffer=_buffers([(*span, i in self.restricted) for *span, i in arrays]),
             shared_variables=len(variables),
             shared_variable=_buffers(variables),
             stacks=_stacks(self.module.entries),

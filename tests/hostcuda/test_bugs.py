@@ -73,8 +73,22 @@ BUGS = {
         "*total += sum",
     ),
     "no fence before the count of blocks": Bug(
-        *("reduce_in_order", "    __threadfence();\n", ""),
+        *("reduce_in_order", "= sum;\n    __threadfence();\n", "= sum;\n"),
         *(r"race: reads argument 1 \+ 0, which thread 0 of block 0 wrote", "sum += parts[i]"),
+    ),
+    "fence before what it is to give over": Bug(
+        "reduce_in_order",
+        "    parts[blockIdx.x] = sum;\n    __threadfence();\n",
+        "    __threadfence();\n    parts[blockIdx.x] = sum;\n",
+        *(r"race: reads argument 1 \+ 0, which thread 0 of block 0 wrote", "sum += parts[i]"),
+    ),
+    "no fence after the count of blocks": Bug(
+        *("reduce_in_order", "- 1;\n    __threadfence();\n", "- 1;\n"),
+        *(r"race: reads argument 1 \+ 0, which thread 0 of block 0 wrote", "sum += parts[i]"),
+    ),
+    "sums of other blocks that a compiler may have read before": Bug(
+        *("reduce_in_order", "float* parts", "float* __restrict__ parts"),
+        *(r"argument 1 \+ 0 goes from thread to thread and is __restrict__", "sum += parts[i]"),
     ),
     "no barrier after the tiles are written": Bug(
         *("sgemm", "    __syncthreads();\n    for (int i = 0; i < 8", "    for (int i = 0; i < 8"),

@@ -107,6 +107,54 @@ def test_error_in_check_mode(body, message):
         run(body, shared=128, blocks=2, check=True)
 
 
+# Eight threads of each of two blocks write; the last block adds up what both wrote.
+ADDS_UP = """__shared__ bool is_last;
+if (t < 8) x[blockIdx.x * 8 + t] = 1;
+{before}
+if (t == 0) {{ {first} is_last = atomicAdd((unsigned*)x + 32, 1u) == 1; {then} }}
+__syncthreads();
+{after}
+if (is_last && t < 8) x[16 + t] = x[t] + x[8 + t];"""
+ALL_FENCE = {"before": "__threadfence(); __syncthreads();", "first": ""}
+FIRST_FENCES = {"before": "__syncthreads();", "first": "__threadfence();"}
+
+
+@pytest.mark.parametrize("before", [ALL_FENCE, FIRST_FENCES], ids=["all", "first"])
+@pytest.mark.parametrize(
+    "after",
+    [{"then": "", "after": "__threadfence();"}, {"then": "__threadfence();", "after": ""}],
+    ids=["all", "first"],
+)
+def test_the_last_block_sees_what_others_gave_over(before, after):
+    x = run(ADDS_UP.format(**before, **after), blocks=2, check=True)
+    assert (x[16:24] == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("if (t == 8) __threadfence(); __syncthreads();", "__threadfence();"),
+        ("__syncthreads(); if (t == 8) __threadfence();", "__threadfence();"),
+        ("__threadfence();", "__threadfence();"),
+        ("__threadfence(); __syncthreads();", "if (t >= 8) __threadfence();"),
+        ("__threadfence(); __syncthreads();", ""),
+    ],
+    ids=["writers do not", "after the barrier", "no barrier", "readers do not", "nobody after"],
+)
+def test_fences_of_others_give_nothing_over(before, after):
+    body = ADDS_UP.format(before=before, first="", then="", after=after)
+    with pytest.raises(KernelError, match=r"race: reads argument 0 \+ \d+, which thread \d"):
+        run(body, blocks=2, check=True)
+
+
+def test_an_atomic_operation_on_shared_memory_tells_other_blocks_nothing():
+    body = """__shared__ int n; if (t == 0) n = 0; if (blockIdx.x == 0) x[t] = 1;
+    __syncthreads(); __threadfence(); atomicAdd(&n, 1); __threadfence(); __syncthreads();
+    if (blockIdx.x == 1) x[t] += 1;"""
+    with pytest.raises(KernelError, match=r"race: reads argument 0 \+ \d+, which thread \d+ of b"):
+        run(body, blocks=2, check=True)
+
+
 def test_a_wait_that_is_missing_shows_in_a_lazy_run():
     body = """cp_async16(smem + 16 * t, t % 2 ? x : x + 4, t < 60); cp_async_commit();
     float early = ((float*)smem)[4 * t]; cp_async_wait<0>(); x[t] = early;"""

@@ -34,6 +34,7 @@ extern "C" __global__ void reduce_in_order(const float* x, float* parts, unsigne
     parts[blockIdx.x] = sum;
     __threadfence();
     is_last = atomicAdd(done, 1u) == gridDim.x - 1;
+    __threadfence();
   }
   __syncthreads();
   if (is_last && threadIdx.x == 0) {

@@ -22,21 +22,43 @@ struct Cell {
   bool atomic;             // the last write was: others do not conflict with it
   uint16_t products;       // in flight that read it
   unsigned writer_fences;  // fence_async_proxy of the writer before the write
+  unsigned device_fences;  // and its __threadfence
 };
-constexpr Cell untouched = {0, 0, 0, 0, 0, 0, -1, -1, no_thread, false, false, 0, 0};
+constexpr Cell untouched = {0, 0, 0, 0, 0, 0, -1, -1, no_thread, false, false, 0, 0, 0};
 
 struct Shadow {
   uintptr_t begin, end;
-  bool is_shared;
+  bool is_shared, restricted;
   const char* name;
   std::vector<Cell> cells;
 };
 inline std::vector<Shadow> shadows;
 
-// Blocks that have done an atomic operation after a __threadfence: what they wrote is ordered
-// before what a block reads after an atomic operation of its own ("the last block adds up").
-inline std::vector<bool> published;
-inline bool fenced, acquired;
+// What a block has given over to others by atomic operations: all before a barrier that the thread
+// of one had fenced after, and of each thread what it had fenced itself before that barrier.
+struct Publication {
+  unsigned epoch;
+  std::vector<unsigned> fences;
+};
+inline std::vector<Publication> published;
+
+// Whether this thread may see what others have given over: it, or one before a barrier, has done an
+// atomic operation, and a __threadfence since ("the last block adds up").
+inline bool has_acquired() { return self->acquired || state.acquired; }
+
+inline bool is_released(const Publication& by, int thread, unsigned epoch, unsigned fences) {
+  return epoch < by.epoch || ((size_t)thread < by.fences.size() && fences < by.fences[thread]);
+}
+
+inline void publish() {
+  Publication& own = published[state.block_number];
+  if (self->fences > self->fences_at_barrier) own.epoch = state.epoch;
+  own.fences.resize(state.threads);
+  for (int i = 0; i < state.threads; i++) {
+    const Thread& t = state.thread[i];
+    own.fences[i] = std::max(own.fences[i], &t == self ? t.fences : t.fences_at_barrier);
+  }
+}
 
 inline int find_segment_of(dl_phdr_info* info, size_t, void*) {
   Segment found = {~0ull, 0};
@@ -59,38 +81,43 @@ inline int find_segment_of(dl_phdr_info* info, size_t, void*) {
 // Find where this module and its shared variables lie.
 inline void find_segments() { dl_iterate_phdr(find_segment_of, nullptr); }
 
-inline void add_shadow(uintptr_t begin, uintptr_t end, bool is_shared, const char* name) {
-  shadows.push_back({begin, end, is_shared, name, std::vector<Cell>(end - begin, untouched)});
+inline void add_shadow(const Buffer& b, bool is_shared) {
+  std::vector<Cell> cells(b.end - b.begin, untouched);
+  shadows.push_back({b.begin, b.end, is_shared, b.restricted != 0, b.name, std::move(cells)});
 }
 
 inline void begin_checks() {
   const Request& r = *state.request;
   shadows.clear();
   uintptr_t dynamic = (uintptr_t)smem;
-  add_shadow(dynamic, dynamic + r.shared_bytes, true, "dynamic shared memory");
+  add_shadow({dynamic, dynamic + r.shared_bytes, "dynamic shared memory", false}, true);
   for (int i = 0; i < r.shared_variables; i++) {
     const Buffer& v = r.shared_variable[i];
-    add_shadow(state.shared_begin + v.begin, state.shared_begin + v.end, true, v.name);
+    add_shadow({state.shared_begin + v.begin, state.shared_begin + v.end, v.name, false}, true);
   }
-  for (int i = 0; i < r.buffers; i++) {
-    add_shadow(r.buffer[i].begin, r.buffer[i].end, false, r.buffer[i].name);
-  }
-  published.assign(state.grid.x * state.grid.y * state.grid.z, false);
+  for (int i = 0; i < r.buffers; i++) add_shadow(r.buffer[i], false);
+  published.assign(state.grid.x * state.grid.y * state.grid.z, {});
 }
 
 inline void begin_block() {
-  fenced = acquired = false;
   for (Shadow& shadow : shadows) {
     if (shadow.is_shared) shadow.cells.assign(shadow.cells.size(), untouched);
   }
 }
 
-// Whether what `thread` of `block` did in these epochs is ordered before what runs now.
-inline bool is_ordered(int block, int thread, unsigned epoch, unsigned warp_epoch) {
-  if (block != state.block_number) return published[block] && acquired;
+// Whether what `thread` of `block` did in these epochs is ordered before what runs now. `fences` is
+// how many __threadfence it had done.
+inline bool is_ordered(int block, int thread, unsigned epoch, unsigned warp_epoch,
+                       unsigned fences) {
+  if (block != state.block_number) {
+    return is_released(published[block], thread, epoch, fences) && has_acquired();
+  }
   if (thread == self->number || epoch < state.epoch) return true;
   return thread / lanes == self->warp && warp_epoch < state.warp[self->warp].epoch;
 }
+
+// Whether what a block has read, whenever it was, may be written now.
+inline bool has_published(int block) { return published[block].fences.size() && has_acquired(); }
 
 inline bool reads_are_ordered(const Cell& c) {
   switch (c.readers) {
@@ -102,11 +129,12 @@ inline bool reads_are_ordered(const Cell& c) {
                   c.reader == self->number;
       // Another number of the same warp, so that "the same thread" does not hold for a whole warp.
       int thread = c.reader == self->number ? (c.reader ^ 1) : c.reader;
-      return mine || is_ordered(c.reader_block, thread, c.read_epoch, c.read_warp_epoch);
+      if (c.reader_block != state.block_number) return has_published(c.reader_block);
+      return mine || is_ordered(c.reader_block, thread, c.read_epoch, c.read_warp_epoch, 0);
     }
     case one_block:
       return c.reader_block == state.block_number ? c.read_epoch < state.epoch
-                                                  : published[c.reader_block] && acquired;
+                                                  : has_published(c.reader_block);
     case several_blocks:
       return false;
   }
@@ -136,11 +164,31 @@ inline void note_write(Cell& c) {
   c.write_epoch = state.epoch;
   c.write_warp_epoch = state.warp[self->warp].epoch;
   c.writer_fences = self->proxy_fences;
+  c.device_fences = self->fences;
 }
 
 inline bool was_before_a_barrier(const Cell& c) {
   return c.writer_block != state.block_number || c.write_epoch < state.epoch ||
          c.write_warp_epoch < state.warp[self->warp].epoch;
+}
+
+inline bool is_mine(int block, int thread) {
+  return block == state.block_number && thread == self->number;
+}
+
+// Whether another thread is known to have written a byte, or read what is to be written.
+inline bool is_shared_with_others(const Cell& c, Access access) {
+  if (c.writer >= 0 && !is_mine(c.writer_block, c.writer)) return true;
+  if (access == Access::read || c.readers == no_thread) return false;
+  return c.readers != one_thread || !is_mine(c.reader_block, c.reader);
+}
+
+inline void refuse_restricted(const Shadow& s, const Cell& c, Access access, const void* caller) {
+  if (!s.restricted || !is_shared_with_others(c, access)) return;
+  fail_at(caller,
+          "%s + %zu goes from thread to thread and is __restrict__: a compiler may move what is "
+          "done to it across barriers",
+          s.name, &c - s.cells.data());
 }
 
 inline void check_byte(const Shadow& s, Cell& c, Access access, const void* caller) {
@@ -159,11 +207,12 @@ inline void check_byte(const Shadow& s, Cell& c, Access access, const void* call
   const char* verb = access == Access::read ? "reads" : "writes";
   bool both_atomic = access == Access::atomic && c.atomic;
   if (!both_atomic && c.writer >= 0 &&
-      !is_ordered(c.writer_block, c.writer, c.write_epoch, c.write_warp_epoch)) {
+      !is_ordered(c.writer_block, c.writer, c.write_epoch, c.write_warp_epoch, c.device_fences)) {
     fail_at(caller, "race: %s %s + %zu, which thread %d of block %d wrote, with no barrier between",
             verb, s.name, at, c.writer, c.writer_block);
   }
   if (access == Access::read) {
+    refuse_restricted(s, c, access, caller);
     note_read(c);
     return;
   }
@@ -172,6 +221,7 @@ inline void check_byte(const Shadow& s, Cell& c, Access access, const void* call
             "race: writes %s + %zu, which thread %d of block %d read, with no barrier between",
             s.name, at, c.reader, c.reader_block);
   }
+  refuse_restricted(s, c, access, caller);
   // An atomic operation does not hide what its thread has just written otherwise.
   bool hides = c.writer < 0 || both_atomic || was_before_a_barrier(c);
   note_write(c);
@@ -259,10 +309,14 @@ inline void read_by_product(const void* address, bool begins, const void* caller
 
 inline void check_atomic(const void* address, size_t bytes, const void* caller) {
   check_access(address, bytes, Access::atomic, caller);
-  if (!state.request->check) return;
-  if (fenced) published[state.block_number] = true;
-  acquired = true;
+  Shadow* shadow = shadow_of(address, bytes, Access::atomic, caller);
+  if (!shadow || shadow->is_shared) return;
+  publish();
+  self->counted = true;
 }
 
-void fence() { fenced = true; }
+void fence() {
+  self->fences++;
+  self->acquired |= self->counted || state.counted;
+}
 }  // namespace hostcuda

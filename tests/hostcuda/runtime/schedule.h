@@ -95,6 +95,16 @@ inline void refuse_skipped_barrier() {
   }
 }
 
+// What a thread has fenced, and what it knows of other blocks, holds for all after a barrier.
+inline void pass_on_order() {
+  for (int i = 0; i < state.threads; i++) {
+    Thread& t = state.thread[i];
+    t.fences_at_barrier = t.fences;
+    state.counted |= t.counted;
+    state.acquired |= t.acquired;
+  }
+}
+
 int barrier(Vote vote, bool value) {
   unsigned turn = state.epoch & 1;  // the other one is still read by threads of the last barrier
   if (state.at_barrier == 0) state.votes[turn] = vote == Vote::all;
@@ -105,6 +115,7 @@ int barrier(Vote vote, bool value) {
     refuse_skipped_barrier();
     state.at_barrier = 0;
     state.epoch++;
+    if (state.request->check) pass_on_order();
     release_block();
   }
   wait_in("__syncthreads");
@@ -151,7 +162,8 @@ inline void prepare_threads() {
     t.groups.clear();
     t.sums.clear();
     t.registers_fenced = false;
-    t.proxy_fences = 0;
+    t.proxy_fences = t.fences = t.fences_at_barrier = 0;
+    t.counted = t.acquired = false;
     prepare_fiber(t.fiber, state.stacks + i * stack_bytes, thread_main);
   }
   for (Warp& warp : state.warp) {
@@ -189,6 +201,7 @@ inline bool run_block() {
   state.alive = state.threads;
   state.at_barrier = 0;
   state.epoch = 1;
+  state.counted = state.acquired = false;
   prepare_threads();
   ready.clear();
   release_block();

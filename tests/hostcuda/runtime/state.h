@@ -44,6 +44,9 @@ struct Thread {
   std::map<float*, std::vector<float>> sums;  // of products in flight, by their registers
   bool registers_fenced;                      // by wgmma_fence
   unsigned proxy_fences;                      // how many fence_async_proxy it has done
+  unsigned fences, fences_at_barrier;  // __threadfence: all, and those before the last barrier
+  bool counted;   // it has done an atomic operation on global memory
+  bool acquired;  // and a __threadfence since, its own or after another's and a barrier
 };
 
 // An operation of the lanes in `mask`, of which those in `arrived` wait.
@@ -69,6 +72,7 @@ inline Segment image;  // the module itself: constants, and this runtime
 struct Buffer {
   uintptr_t begin, end;
   const char* name;
+  int restricted;  // an argument that is __restrict__
 };
 
 // As hostcuda/module.py fills it in.
@@ -91,6 +95,7 @@ struct State {
   uint3 grid, block, block_index;
   int block_number, threads, alive, at_barrier;
   unsigned epoch;  // grows with every __syncthreads
+  bool counted, acquired;  // what some thread had done before the last __syncthreads
   int votes[2];
   uintptr_t shared_begin, shared_end;  // the module's thread-local segment
 
