@@ -23,7 +23,8 @@ WHEELS = {
     "nvidia-cuda-runtime": "cuda_fp16.h",
     "nvidia-cuda-nvdisasm": "nvdisasm",
 }
-OPTIONS = ("-std=c++17", "--ptxas-options=-v")
+# The second and third are CuPy's own, which it adds to those of a module.
+OPTIONS = ("-std=c++17", "-ftz=true", "--device-as-default-execution-space", "--ptxas-options=-v")
 # An instruction of SASS, after its address and its predicate: "LDG.E.128.CONSTANT".
 INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Za-z0-9_.]*)")
 LABEL = re.compile(r"^(\.L_x_\d+):", re.MULTILINE)

@@ -20,7 +20,7 @@ struct Window {
 
 // y = x norm ^ -beta
 template <class T>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     lrn(const T* __restrict__ x, int x_pitch, T* __restrict__ y, int y_pitch, Window window,
         int pieces, int count) {
   int i = blockIdx.x * 256 + threadIdx.x;
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(256)
 
 // What `lrn_grad` sums over windows, dy x norm ^ (-beta - 1), and norm: of each number of x.
 template <class T>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     lrn_parts(const T* __restrict__ dy, int dy_pitch, const T* __restrict__ x, int x_pitch,
               float* parts, float* norms, Window window, int pieces, int count) {
   int i = blockIdx.x * 256 + threadIdx.x;
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(256)
 
 // dx = dy norm ^ -beta - 2 alpha beta x (the parts of the windows that a channel is in)
 template <class T>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     lrn_grad(const T* __restrict__ dy, int dy_pitch, const T* __restrict__ x, int x_pitch,
              const float* __restrict__ parts, const float* __restrict__ norms, T* __restrict__ dx,
              int dx_pitch, Window window, int pieces, int count) {
