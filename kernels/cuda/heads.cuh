@@ -2,13 +2,17 @@
 #pragma once
 #include "activations.cuh"
 
+// scale_x_y: about .5. With one rounding that is written down, or kernels would differ in whether
+// the compiler makes an fma of it, and of which product.
+DEVICE float stretched(float x, float scale) { return fmaf(x, scale, -.5f * (scale - 1.f)); }
+
 // [yolo]: x, y, w, h, objectness, classes.
 struct Yolo {
   static constexpr int step = 1, objectness = 4;  // from one of x, y, w, h to the next
   static DEVICE float value(float x, int entry, float scale) {
     if (entry == 2 || entry == 3) return x;
     x = activation::logistic::value(x);
-    return entry < 2 ? x * scale - .5f * (scale - 1.f) : x;
+    return entry < 2 ? stretched(x, scale) : x;
   }
 };
 
@@ -16,7 +20,7 @@ struct Yolo {
 struct NewYolo {
   static constexpr int step = 1, objectness = 4;
   static DEVICE float value(float x, int entry, float scale) {
-    return entry < 2 ? x * scale - .5f * (scale - 1.f) : x;
+    return entry < 2 ? stretched(x, scale) : x;
   }
 };
 
@@ -26,7 +30,7 @@ struct GaussianYolo {
   static DEVICE float value(float x, int entry, float scale) {
     if (entry == 4 || entry == 6) return x;
     x = activation::logistic::value(x);
-    return entry == 0 || entry == 2 ? x * scale - .5f * (scale - 1.f) : x;
+    return entry == 0 || entry == 2 ? stretched(x, scale) : x;
   }
 };
 
