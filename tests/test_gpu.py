@@ -98,11 +98,11 @@ def test_several_pictures_at_once(gpu, folder, image):
 def test_a_stream_of_the_callers_is_not_computed_on(gpu, folder, image):
     import cupy
 
-    with cupy.cuda.Device(1), cupy.cuda.Stream(non_blocking=True):
-        detector = darkpy.load(folder / "tiny.cfg", folder / "tiny.weights", device="cuda:0")
+    with cupy.cuda.Device(1), cupy.cuda.Stream(non_blocking=True) as stream:
+        detector = darkpy.load(folder / "tiny.cfg", folder / "tiny.weights", device="cuda:1")
         found = detector.detect([image] * 3, 0.1)
         detector.forward(detector.prepare(image))
-        assert cupy.cuda.get_current_stream().non_blocking
+        assert cupy.cuda.get_current_stream() is stream
     assert len(found[0]) > 0
 
 

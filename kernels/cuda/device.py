@@ -6,7 +6,7 @@ prepares launches (geometry, order of arguments, memory) is the same for both.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -219,8 +219,11 @@ class Device:
             try:
                 for call in calls:
                     call()
-            finally:
-                graph = recorder.end_capture()
+            except BaseException:
+                with suppress(Exception):  # which would say only that something failed before
+                    recorder.end_capture()
+                raise
+            graph = recorder.end_capture()
         return graph, self.xp.cuda.Stream()  # in order with what CuPy itself does
 
     def choosing(self, choices: Choices) -> "Device":

@@ -195,6 +195,7 @@ class Stream:
         self.non_blocking = non_blocking
         self.device = HERE.devices[-1]
         self.graph: Graph | None = None
+        self.is_spoilt = False
 
     def __enter__(self) -> "Stream":
         if not self.is_null:
@@ -212,7 +213,7 @@ class Stream:
         if self.is_null:
             raise RuntimeError("cannot capture on the default (legacy) stream")
         assert HERE.streams[-1] is self and self.graph is None
-        self.graph = Graph()
+        self.graph, self.is_spoilt = Graph(), False
         CAPTURING.append(self)
 
     def end_capture(self) -> Graph:
@@ -220,6 +221,8 @@ class Stream:
         graph, self.graph = self.graph, None
         assert graph is not None
         CAPTURING.remove(self)
+        if self.is_spoilt:
+            raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated")
         return graph
 
     def synchronize(self) -> None:
@@ -241,6 +244,8 @@ def get_current_stream() -> Stream:
 
 def synchronize() -> None:
     """Wait for all that is under way, which nobody may while a stream captures."""
+    for one in CAPTURING:
+        one.is_spoilt = True
     if CAPTURING:
         raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
 
