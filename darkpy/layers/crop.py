@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import logging
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
 
 from ..cfg import key
 from ..errors import NetworkError
@@ -45,28 +46,27 @@ class Crop(Layer):
         places = self._places(ctx, x.shape)
         ctx.save(x.shape, places)
         size = {"height": self.crop_height, "width": self.crop_width}
-        return ctx.ops.crop(x, places=places, **size, **self._levels)
+        return ctx.ops.crop(x, places, **size, **self._levels)
 
     def backward(self, ctx: Context, dy: Array) -> tuple[Array, ...]:
         shape, places = ctx.saved
-        return (ctx.ops.crop_grad(dy, shape=shape, places=places, scale=self._levels["scale"]),)
+        if not ctx.input_grads:
+            return (None,)
+        return (ctx.ops.crop_grad(dy, places, shape=shape, scale=self._levels["scale"]),)
 
     @property
     def _levels(self) -> dict[str, float]:
         return {"scale": 1.0, "offset": 0.0} if self.noadjust else {"scale": 2.0, "offset": -1.0}
 
-    def _places(self, ctx: Context, shape: tuple[int, ...]) -> tuple[Any, ...]:
-        """Return (top, left, whether mirrored) for each picture of a batch of ``shape``."""
+    def _places(self, ctx: Context, shape: tuple[int, ...]) -> Array:
+        """Return (top, left, whether mirrored) for each picture of a batch of ``shape``, (n, 3)."""
         n, _, h, w = shape
         down, right = h - self.crop_height, w - self.crop_width
         if not ctx.train:
-            return ((down // 2, right // 2, False),) * n
+            return np.tile(np.array([down // 2, right // 2, 0], np.float32), (n, 1))
         if (self.angle, self.saturation, self.exposure, self.shift) != (0, 1, 1, 0):
             _tell(self)
-        tops = ctx.rng.integers(0, down, n, endpoint=True).tolist()
-        lefts = ctx.rng.integers(0, right, n, endpoint=True).tolist()
-        mirrored = (ctx.rng.integers(0, 2, n) * self.flip).astype(bool).tolist()
-        return tuple(zip(tops, lefts, mirrored, strict=True))
+        return ctx.ops.crop_places(ctx.rng, count=n, down=down, right=right, flip=self.flip)
 
 
 @functools.cache

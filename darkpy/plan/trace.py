@@ -318,4 +318,5 @@ SHAPES: dict[str, Any] = {
     "multiply_grad": lambda dy, x, y: [x, y],
     "dropout_mask": lambda x, *_, **__: x,
     "dropblock_mask": lambda x, *_, **__: x,
+    "crop_places": lambda _, *, count, **__: (count, 3),
 }

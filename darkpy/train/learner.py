@@ -162,8 +162,3 @@ def losing(network: Network) -> tuple[Node, ...]:
 def _loses(node: Node) -> bool:
     """Tell whether a layer adds to the loss."""
     return node.layer.section in LOSSES and not getattr(node.layer, "noloss", False)
-
-
-def crops(network: Network) -> bool:
-    """Tell whether places are drawn while a network runs, which no plan knows before."""
-    return any(node.layer.section == "crop" for node in network.nodes)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..errors import DeviceError
 from ..kernels.cuda.device import Device
 from ..kernels.cuda.optimizer import PATIENCE, SCALE
 from ..layers.base import Array
@@ -19,7 +18,7 @@ from ..plan.cuda.step import CudaStepPlan, CudaTraining, Stage
 from .device_optimizer import DeviceOptimizer
 from .finite import NotFinite, odd_gradient, require_finite
 from .layout import buckets
-from .learner import Learner, crops
+from .learner import Learner
 from .ranks import NcclSums, Ranks
 
 BUCKET = 1 << 20  # numbers, that several devices add up while the way back goes on
@@ -34,8 +33,7 @@ class OnDevice(Learner[CudaStepPlan]):
     Parameters, moments and average of the host are copied to the device and back: `fetch` before
     the host's copies are looked at, after which the device takes them anew.
 
-    Attributes: ``own``, a `DeviceOptimizer`; ``room`` for plans. Raises DeviceError for a network
-    that trains on no GPU.
+    Attributes: ``own``, a `DeviceOptimizer`; ``room`` for plans.
     """
 
     def __init__(
@@ -46,8 +44,6 @@ class OnDevice(Learner[CudaStepPlan]):
         device: Device,
         precision: str,
     ) -> None:
-        if crops(network):
-            raise DeviceError(f"{network.path}: [crop] trains on device 'cpu' alone")
         super().__init__(network, params, ranks, kernels.ops("cpu"))
         self.device = device
         self.scaled = precision == "fp16"

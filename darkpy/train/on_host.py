@@ -14,7 +14,7 @@ from ..plan import flops
 from ..plan.step import StepPlan, Training
 from ..run import Context, Tape
 from .finite import is_finite, odd_gradient, require_finite
-from .learner import Learner, crops
+from .learner import Learner
 from .optimizer import STATISTICS
 from .ranks import Ranks, add_up
 
@@ -31,8 +31,7 @@ class OnHost(Learner["Tape | StepPlan"]):
         self, network: Network, params: Sequence[dict[str, Array]], ranks: Ranks, device: str
     ) -> None:
         super().__init__(network, params, ranks, kernels.ops(device))
-        large = flops(network) >= PLAN_FROM
-        self.planned = device == "cpu" and large and not crops(network)
+        self.planned = device == "cpu" and flops(network) >= PLAN_FROM
         self.room: Training = Training()
 
     def new_tape(self, network: Network, stop: int) -> Tape | StepPlan:

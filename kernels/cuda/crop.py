@@ -14,40 +14,29 @@ def crop(
     device: Device,
     y: Map,
     x: Map,
-    *,
     places: Any,
+    *,
     height: int,
     width: int,
     scale: float,
     offset: float,
 ) -> list[Launch]:
-    """y = scale x + offset at the places.
-
-    places  for each picture of x (top, left, whether mirrored), or an array (n, 3) of int32 of the
-            device, which may change from run to run
-    """
+    """y = scale x + offset at the places (n, 3), which may be others in each run."""
     count = y.pixels * y.pieces
-    args = (*_sized(x), *_sized(y), _flat(device, places), np.float32(scale), np.float32(offset))
+    args = (*_sized(x), *_sized(y), places, np.float32(scale), np.float32(offset))
     sizes = map(np.int32, (y.c, y.pieces, count))
     return [Launch("crop.cu", f"crop<{x.name}>", *over(count), (*args, *sizes))]
 
 
 def crop_grad(
-    device: Device, dx: Map, dy: Map, *, shape: Sequence[int], places: Any, scale: float
+    device: Device, dx: Map, dy: Map, places: Any, *, shape: Sequence[int], scale: float
 ) -> list[Launch]:
     """dx, of ``shape``, = scale dy where it was taken from, elsewhere 0."""
     count = dx.pixels * dx.pieces
-    args = (*_sized(dy), *_sized(dx), _flat(device, places), np.float32(scale))
+    args = (*_sized(dy), *_sized(dx), places, np.float32(scale))
     sizes = map(np.int32, (dx.pieces, count))
     return [Launch("crop.cu", f"crop_grad<{dx.name}>", *over(count), (*args, *sizes))]
 
 
 def _sized(x: Map) -> tuple[Any, ...]:
     return (*ends(x), np.int32(x.h), np.int32(x.w))
-
-
-def _flat(device: Device, places: Any) -> Any:
-    """Return places as an array of the device."""
-    if not hasattr(places, "dtype"):
-        places = device.upload(np.array(places, np.int32))
-    return places.reshape(-1)

@@ -31,6 +31,7 @@ from tests.kernels.case import (
     statistics,
     steps,
     suppression,
+    table,
 )
 
 CONVOLUTIONS = [
@@ -132,14 +133,8 @@ OTHERS = [
     Case(
         "crop",
         "mirrored",
-        (normal(2, 3, 6, 7),),
-        {
-            "places": [(1, 2, False), (0, 3, True)],
-            "height": 4,
-            "width": 3,
-            "scale": 2,
-            "offset": -1,
-        },
+        (normal(2, 3, 6, 7), table((1, 2, 0), (0, 3, 1))),
+        {"height": 4, "width": 3, "scale": 2, "offset": -1},
     ),
     Case("linear", "vectors", (normal(3, 2, 3, 4), normal(5, 24))),
     *(
@@ -282,8 +277,8 @@ MAPS = [
     Case(
         "crop_grad",
         "mirrored",
-        (normal(2, 3, 4, 3),),
-        {"shape": (2, 3, 6, 7), "places": [(1, 2, False), (0, 3, True)], "scale": 2},
+        (normal(2, 3, 4, 3), table((1, 2, 0), (0, 3, 1))),
+        {"shape": (2, 3, 6, 7), "scale": 2},
     ),
     Case("space_to_depth", "pieces", (normal(1, 8, 4, 6),), {"stride": 2}),
     Case("depth_to_space", "pieces", (normal(1, 32, 2, 3),), {"stride": 2}),

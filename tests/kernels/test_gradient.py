@@ -52,7 +52,7 @@ GRADIENTS = {
     "concat": lambda o, dy, *xs: o.concat_grad(dy, counts=[x.shape[1] for x in xs]),
     "conv2d": conv2d,
     "crop": lambda o, dy, x, places, scale, **_: (
-        o.crop_grad(dy, shape=x.shape, places=places, scale=scale),
+        o.crop_grad(dy, places, shape=x.shape, scale=scale),
     ),
     "depth_to_space": lambda o, dy, x, stride: (o.space_to_depth(dy, stride=stride),),
     "linear": lambda o, dy, x, w: (

@@ -37,6 +37,7 @@ NETWORKS = {
         "[upsample]\nstride=2\nscale=.5\n[shortcut]\nfrom=0\nactivation=leaky\n"
         f"[reorg3d]\nstride=2\n[normalization]\nsize=5\nalpha=.3\nbeta=.75\n{PLAIN.format(4)}"
     ),
+    "cut": (f"{CONV.format(6)}[crop]\ncrop_height=5\ncrop_width=7\nnoadjust=1\n{PLAIN.format(4)}"),
     "parameters": (
         f"[batchnorm]\n{CONV.format(6) * 2}[shortcut]\nfrom=-2\nweights_type=per_feature\n"
         "activation=linear\n[implicit]\nfilters=6\n[scale_channels]\nfrom=-2\n[avgpool]\n[softmax]\n"
@@ -86,6 +87,36 @@ def test_a_step_gives_the_gradients_of_the_eager_run(tmp_path, name):
         for key, grad in frame.grads.items():
             found = home.device.download(home.view(home.grads, node, key))
             np.testing.assert_allclose(found, grad, rtol=0, atol=1e-5 * abs(grad).max())
+
+
+CROP = "[crop]\ncrop_height={}\ncrop_width={}\nflip=1\n"
+
+
+def test_every_step_cuts_where_the_eager_run_does(tmp_path):
+    text = CROP.format(7, 6) + PLAIN.format(12) + CROP.format(4, 3) + PLAIN.format(5)
+    network, params, x = read(tmp_path, "cut", text)
+    plan, home = stepping(network, params)
+    tape = Tape(network, params, kernels.ops("cpu"), True)
+    outputs = []
+    for seed in (1, 2, 1):
+        plan.frames[0].rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
+        for frame in tape.frames:
+            frame.rng = rng
+            frame.grads.clear()
+        home.clear()
+        found, want = plan.forward(x), tape.forward(x)
+        ((index, y),) = want.items()
+        np.testing.assert_allclose(found[index], y, rtol=0, atol=CLOSE["fp32"] * abs(y).max())
+        plan.backward(want)
+        tape.backward(want, -1, image=False)
+        for node, frame in zip(network.nodes, tape.frames, strict=True):
+            for key, grad in frame.grads.items():
+                own = home.device.download(home.view(home.grads, node, key))
+                np.testing.assert_allclose(own, grad, rtol=0, atol=1e-5 * abs(grad).max())
+        outputs.append(found[index])
+    assert np.array_equal(outputs[0], outputs[2])
+    assert not np.array_equal(outputs[0], outputs[1])
 
 
 @pytest.mark.parametrize("keys", ["", "dropblock=1\ndropblock_size_abs=2\n"])

@@ -185,6 +185,27 @@ def test_neither_the_image_nor_parameters_are_maps_of_the_step(tmp_path, text):
     assert np.array_equal(images, kept)
 
 
+CROP = "[crop]\ncrop_height={}\ncrop_width={}\nflip=1\n"
+DRAWS = f"{CROP.format(9, 8)}{CONV}[dropout]\n{CROP.format(7, 5)}{CONV}[dropout]\ndropblock=1\n"
+
+
+def test_what_is_drawn_is_what_the_eager_run_draws(tmp_path):
+    path = tmp_path / "draws.cfg"
+    path.write_text("[net]\nwidth=11\nheight=10\nchannels=3\n" + DRAWS + CONV)
+    network = Network.from_cfg(path)
+    tape, plan = both(network)
+    for count in (3, 2, 3):
+        images, deltas = given(network, count, count)
+        want = step(tape, images.astype(float), {i: d.astype(float) for i, d in deltas.items()})
+        got = step(plan, images, deltas)
+        for index, y in want.items():
+            np.testing.assert_allclose(got[index], y, rtol=0, atol=1e-5 * np.abs(y).max())
+    agree(tape, plan)
+    kinds = [op.kind for op in plan.plan(3).program.ops]
+    assert kinds.count("crop_places") == 2
+    assert kinds.count("crop_grad") == 1  # nobody asks for the gradient of the picture
+
+
 def test_gradients_add_up_over_mini_batches_of_other_sizes(small):
     tape, plan = both(small)
     for count in (3, 2, 3):

@@ -192,17 +192,41 @@ def test_weights_are_written_as_the_device_has_them(gpu, tmp_path):
             assert np.array_equal(own[name], array)
 
 
-def test_places_that_are_drawn_are_not_planned(gpu, tmp_path, monkeypatch):
-    path = tmp_path / "x.cfg"
-    text = CFG.format(subdivisions=1, batches=100, more="")
-    crop = "[crop]\ncrop_height=32\ncrop_width=32\n[convolutional]"
-    path.write_text(text.replace("=32", "=36", 2).replace("[convolutional]", crop, 1))
-    with pytest.raises(DeviceError, match=r"x.cfg: \[crop\] trains on device 'cpu' alone"):
-        Trainer(path, device="cuda:0")
+CROP = "[crop]\ncrop_height={0}\ncrop_width={0}\nflip=1\n"
+
+
+def cutting(tmp_path) -> tuple[Network, list[tuple[np.ndarray, list[np.ndarray]]]]:
+    """Return a network that cuts the picture and a map, and four batches for it."""
+    path = tmp_path / "cutting.cfg"
+    text = CFG.format(subdivisions=2, batches=100, more="").replace("=32", "=38")
+    net, first, *rest = text.split("[convolutional]")
+    path.write_text("[convolutional]".join([net + CROP.format(36), first + CROP.format(16), *rest]))
+    rng = np.random.default_rng(0)
+    steps = [(rng.random((4, 3, 38, 38), np.float32), truths) for _, truths in batches(4)]
+    return Network.from_cfg(path), steps
+
+
+def test_cuts_where_the_processor_does(gpu, tmp_path, monkeypatch):
+    net, steps = cutting(tmp_path)
+    eager = Trainer(net)
     monkeypatch.setattr("darkpy.train.on_host.PLAN_FROM", 0)
-    ((_, truths),) = batches(1)
-    images = np.random.default_rng(0).random((4, 3, 36, 36), np.float32)
-    assert np.isfinite(Trainer(path).step(images, truths))
+    planned, there = Trainer(net), Trainer(net, device="cuda:0", precision="fp32")
+    losses = train(eager, steps)
+    for other in (planned, there):
+        np.testing.assert_allclose(train(other, steps), losses, rtol=1e-4)
+        same(other, eager, 1e-3)
+    assert planned._on.planned and not eager._on.planned
+
+
+def test_cuts_on_as_if_it_had_not_stopped(gpu, tmp_path):
+    net, steps = cutting(tmp_path)
+    whole, first, second = (Trainer(net, device="cuda:0", precision="fp32") for _ in range(3))
+    losses = train(whole, steps)
+    train(first, steps[:2])
+    save_state(tmp_path / "state.npz", first, {})
+    load_state(tmp_path / "state.npz", second)
+    assert train(second, steps[2:]) == losses[2:]
+    same(second, whole, 0)
 
 
 @pytest.mark.parametrize("more", ["ema_alpha=0.9\nburn_in=1", "num_sigmas_reject_badlabels=9"])

@@ -282,12 +282,12 @@ NETS = {
 
 
 def unnormalized(folder, keys):
-    """Write the .cfg of a network with dropout and without batch normalisation."""
+    """Write the .cfg of a network with crop and dropout, and without batch normalisation."""
     path = cfg(folder, **keys)
     text = path.read_text().replace("batch_normalize=1", "batch_normalize=0")
-    path.write_text(
-        text.replace("[convolutional]", "[dropout]\nprobability=.2\n[convolutional]", 2)
-    )
+    text = text.replace("[convolutional]", "[dropout]\nprobability=.2\n[convolutional]", 2)
+    crop = "[crop]\ncrop_height=8\ncrop_width=8\nflip=1\n[dropout]"
+    path.write_text(text.replace("[dropout]", crop, 1))
     return path
 
 

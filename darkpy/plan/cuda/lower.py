@@ -199,6 +199,12 @@ def _before(bench: Bench, launches: list[Launch]) -> list[Launch]:
     return []
 
 
+def _drawn(bench: Bench, op: Op) -> list[Launch]:
+    """Launch nothing: the host draws before each step, as the processor does."""
+    return []
+
+
+DRAWN = frozenset(("crop_places",))  # on the host, whatever the device
 LOWERINGS: dict[str, Lower] = {
     "take": _take,
     "convolve": _convolve,
@@ -206,4 +212,5 @@ LOWERINGS: dict[str, Lower] = {
     "normalize": _normalize,
     "input_grad": _input_grad,
     "conv2d_weight_grad": _weight_grad,
+    **dict.fromkeys(DRAWN, _drawn),
 }

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ...kernels import launchers
+from ...kernels import launchers, ops
 from ...kernels.cuda.device import Device
 from ...kernels.cuda.dropout import first_state
 from ...kernels.cuda.packing import PRECISIONS
@@ -21,7 +21,8 @@ from ...run import Context
 from ..memory import Room
 from ..plan import Progress
 from ..step import KEPT
-from ..trace import trace_step
+from ..trace import Op, trace_step
+from .lower import DRAWN
 from .passes import training_passes
 from .plan import CudaPlan, Masters
 
@@ -61,9 +62,13 @@ class Stage:
 
 @dataclass
 class Made:
-    """A plan, the losses between its two ways, and all of it as a call for each stage."""
+    """A plan, the losses between its two ways, and all of it as a call for each stage.
+
+    drawn  what the host draws before each step, in the order of layers
+    """
 
     plan: CudaPlan
+    drawn: Sequence[Op] = ()
     losses: DeviceLosses | None = None
     steps: Sequence[Callable[[], None]] = ()
 
@@ -214,10 +219,18 @@ class CudaStepPlan:
 
     def _begin(self, batch: int) -> Made:
         made = self._ready(batch)
-        seed = self.frames[0].rng.integers(2**64, size=2, dtype=np.uint64)
-        with self.room.device.scope():
-            self.room.device.write(self.room.randomness, seed.view(np.uint32))
+        self._draw(made)
         return made
+
+    def _draw(self, made: Made) -> None:
+        """Draw what the host draws, as it does for the processor, and the seed of all else."""
+        device, rng = self.room.device, self.frames[0].rng
+        with device.scope():
+            for op in made.drawn:
+                numbers = getattr(ops("cpu"), op.kind)(rng, **op.numbers)
+                device.write(made.plan.at(op.output), numbers)
+            seed = rng.integers(2**64, size=2, dtype=np.uint64)
+            device.write(self.room.randomness, seed.view(np.uint32))
 
     def backward(self, deltas: Mapping[int, Array], until: int = -1, image: bool = False) -> None:
         """Take the gradients of the heads' outputs back, and add those of parameters.
@@ -243,7 +256,8 @@ class CudaStepPlan:
         if key not in plans:
             while len(plans) >= KEPT:
                 del plans[next(iter(plans))]
-            plans[key] = Made(self._new_plan(batch))
+            plan = self._new_plan(batch)
+            plans[key] = Made(plan, [op for op in plan.program.ops if op.kind in DRAWN])
         return plans[key]
 
     def _new_plan(self, batch: int) -> CudaPlan:
@@ -257,6 +271,11 @@ class CudaStepPlan:
             if isinstance(name, tuple)
         }
         with room.device.scope():
+            arrays |= {
+                op.output: room.device.zeros(op.output.size, np.float32).reshape(op.output.shape)
+                for op in program.ops
+                if op.kind in DRAWN
+            }
             return CudaPlan(
                 program,
                 room.device,
