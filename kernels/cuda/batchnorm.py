@@ -162,9 +162,16 @@ def roll_average(device: Device, rolling: Any, batch: Any) -> list[Launch]:
 
 
 def roll_averages(device: Device, *vectors: Any) -> list[Launch]:
-    """Do so for several: rolling, batch's, rolling, batch's, ...; eight pairs in a launch."""
-    pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
-    return [_rolled(pairs[i : i + PAIRS]) for i in range(0, len(pairs), PAIRS)]
+    """Do so for several: rolling, batch's, rolling, batch's, ...; up to eight pairs in a launch.
+
+    A vector that is given twice, of layers that share it, moves twice: in one launch after another.
+    """
+    launches: list[list[tuple[Any, Any]]] = [[]]
+    for rolling, batch in zip(vectors[::2], vectors[1::2], strict=True):
+        if len(launches[-1]) == PAIRS or any(one is rolling for one, _ in launches[-1]):
+            launches.append([])
+        launches[-1].append((rolling, batch))
+    return [_rolled(pairs) for pairs in launches]
 
 
 def _rolled(pairs: list[tuple[Any, Any]]) -> Launch:

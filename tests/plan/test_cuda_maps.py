@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 CLOSE = {"fp32": 2e-6, "fp16": 3e-3}  # of the largest: sums in other orders; 11 bits of maps
 CONV = "[convolutional]\nfilters={}\nsize=3\npad=1\nbatch_normalize=1\nactivation=leaky\n"
 PLAIN = "[convolutional]\nfilters={}\nsize=1\nactivation=logistic\n"
+SHARED = "[convolutional]\nshare_index=-1\nfilters=3\nsize={}\npad=1\n{}\n"
 POOL = "[maxpool]\nsize={}\nstride=1\n"
 NETWORKS = {
     "pyramid": (
@@ -38,6 +39,10 @@ NETWORKS = {
         f"[reorg3d]\nstride=2\n[normalization]\nsize=5\nalpha=.3\nbeta=.75\n{PLAIN.format(4)}"
     ),
     "cut": (f"{CONV.format(6)}[crop]\ncrop_height=5\ncrop_width=7\nnoadjust=1\n{PLAIN.format(4)}"),
+    "shared": (
+        f"{CONV.format(3)}{SHARED.format(3, 'batch_normalize=1') * 2}"
+        f"{PLAIN.format(3)}{SHARED.format(1, 'activation=mish')}"
+    ),
     "parameters": (
         f"[batchnorm]\n{CONV.format(6) * 2}[shortcut]\nfrom=-2\nweights_type=per_feature\n"
         "activation=linear\n[implicit]\nfilters=6\n[scale_channels]\nfrom=-2\n[avgpool]\n[softmax]\n"
@@ -87,6 +92,9 @@ def test_a_step_gives_the_gradients_of_the_eager_run(tmp_path, name):
         for key, grad in frame.grads.items():
             found = home.device.download(home.view(home.grads, node, key))
             np.testing.assert_allclose(found, grad, rtol=0, atol=1e-5 * abs(grad).max())
+        for key in {"rolling_mean", "rolling_variance"} & set(params[node.index]):
+            found, moved = home.device.download(home.parameter(node, key)), params[node.index][key]
+            np.testing.assert_allclose(found, moved, rtol=0, atol=1e-5 * abs(moved).max())
 
 
 CROP = "[crop]\ncrop_height={}\ncrop_width={}\nflip=1\n"

@@ -59,6 +59,7 @@ def training_passes(type_: str) -> list[Pass]:
     """Return the passes of a step of training whose maps are stored as "float", "half", "bf16"."""
     return [
         partial(compute_weights, kinds=("blur_kernel",)),
+        accumulate_gradients,
         training.drop_identities,
         training.defer_statistics,
         gather_statistics,
@@ -88,6 +89,18 @@ def compute_weights(program: Program, kinds: Sequence[str]) -> None:
         for reader in program.readers(op.output):
             reader.args = [weights if one is op.output else one for one in reader.args]
         program.ops.remove(op)
+
+
+def accumulate_gradients(program: Program) -> None:
+    """Let gradients of parameters that layers share be added up where they are asked for."""
+    for op in [op for op in reversed(program.ops) if op.kind == "add" and op.back]:
+        name = next((name for name, one in program.outputs.items() if one is op.output), None)
+        if not isinstance(name, tuple):
+            continue
+        known, more = op.args
+        for writer in program.ops:
+            writer.outputs = [op.output if one is known else one for one in writer.outputs]
+        op.kind, op.args = "accumulate", [more]
 
 
 def gather_statistics(program: Program) -> None:

@@ -107,6 +107,15 @@ def test_statistics_from_those_of_blocks(rng, pixels, rows):
     np.testing.assert_allclose(found[1], x.var(0, dtype=float, ddof=1), rtol=1e-5)
 
 
+def test_an_average_that_layers_share_rolls_for_each(rng):
+    on, rolling, truth = device(), *(np.ones(300, np.float32) for _ in "ab")
+    batches = rng.standard_normal((3, 300)).astype(np.float32)
+    for batch in batches:
+        REFERENCE.roll_average(truth, batch)
+    on.run(cuda.roll_averages(on, *(one for batch in batches for one in (rolling, batch))))
+    np.testing.assert_allclose(rolling, truth, rtol=1e-6)
+
+
 def test_rolls_more_averages_than_a_launch_takes(rng):
     on = device()
     pairs = [rng.standard_normal((2, size)).astype(np.float32) for size in (3, 300, *range(1, 9))]
