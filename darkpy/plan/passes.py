@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .. import kernels
 from ..kernels.common.activations import ACTIVATIONS
 from ..kernels.common.geometry import BATCHNORM_EPSILON
 from .chain import fuse_chains
@@ -17,6 +18,16 @@ from .trace import Op, Program, Value
 BLOCK = 16  # channels side by side
 FOLDED = {"conv2d": "convolve", "linear": "connect"}
 PLAIN = {"scale": None, "bias": None, "activation": "linear", "residual": "none", "pool": False}
+
+
+def compute_blurs(program: Program) -> None:
+    """Compute now what maps are blurred with: it follows from their shape."""
+    for op in [op for op in program.ops if op.kind == "blur_kernel"]:
+        like, kind = op.args
+        weights = kernels.ops("reference").blur_kernel(np.empty(like.shape, np.float32), kind)
+        for reader in program.readers(op.output):
+            reader.args = [weights if one is op.output else one for one in reader.args]
+        program.ops.remove(op)
 
 
 def drop_identities(program: Program) -> None:
@@ -254,6 +265,7 @@ def _elementwise(op: Op) -> bool:
 
 Pass = Callable[[Program], None]
 PASSES: tuple[Pass, ...] = (
+    compute_blurs,
     drop_identities,
     fold_batchnorm,
     fuse_activation,

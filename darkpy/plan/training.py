@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from . import convolve
 from .lower import laid_out
-from .passes import PLAIN, Pass, _absorb, _replace, choose_layout, elide_route, fuse_shortcut
+from .passes import (
+    PLAIN,
+    Pass,
+    _absorb,
+    _replace,
+    choose_layout,
+    compute_blurs,
+    elide_route,
+    fuse_shortcut,
+)
 from .trace import Op, Program, Value
 
 BLOCK = 16
@@ -159,6 +168,7 @@ def _elementwise(name: str) -> bool:
 
 
 PASSES: tuple[Pass, ...] = (
+    compute_blurs,
     drop_identities,
     defer_statistics,
     fuse_normalize,

@@ -77,6 +77,7 @@ filters=32
 size=3
 stride=2
 pad=1
+antialiasing=1
 activation=leaky
 [convolutional]
 filters=48

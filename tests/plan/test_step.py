@@ -71,6 +71,7 @@ filters=24
 size=3
 stride=2
 pad=1
+antialiasing=2
 batch_normalize=1
 activation=mish
 [convolutional]

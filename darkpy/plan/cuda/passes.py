@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
-
-from ... import kernels
 from ...kernels.cuda.convolve import statistics_room
 from .. import training
 from ..passes import (
     PLAIN,
     Pass,
     _absorb,
+    compute_blurs,
     drop_identities,
     elide_route,
     fold_batchnorm,
@@ -24,7 +22,7 @@ from ..passes import (
 from ..trace import Op, Program, Value
 
 # Ops that read and write float32 whatever the precision: heads, and what comes after them.
-EXACT = frozenset(("yolo", "gaussian_yolo", "region", "softmax"))
+EXACT = frozenset(("yolo", "gaussian_yolo", "region", "softmax", "softmax_grad"))
 PLANAR = frozenset(("yolo", "gaussian_yolo", "region"))  # write a map, or a planar array
 # Outputs of four dimensions that are no maps, by their position.
 ARRAYS = {
@@ -41,7 +39,7 @@ OVER = {"activate": 0, "activate_grad": 1}  # which argument may be a parameter,
 def inference_passes(type_: str) -> list[Pass]:
     """Return the passes of an inference whose maps are stored as "float", "half" or "bf16"."""
     return [
-        partial(compute_weights, kinds=("binarize_weights", "blur_kernel")),
+        compute_blurs,
         drop_identities,
         fold_batchnorm,
         fuse_activation,
@@ -58,7 +56,7 @@ def inference_passes(type_: str) -> list[Pass]:
 def training_passes(type_: str) -> list[Pass]:
     """Return the passes of a step of training whose maps are stored as "float", "half", "bf16"."""
     return [
-        partial(compute_weights, kinds=("blur_kernel",)),
+        compute_blurs,
         accumulate_gradients,
         training.drop_identities,
         training.defer_statistics,
@@ -77,18 +75,6 @@ def training_passes(type_: str) -> list[Pass]:
         take_inputs,
         partial(store, type_=type_),
     ]
-
-
-def compute_weights(program: Program, kinds: Sequence[str]) -> None:
-    """Compute now, on the host, weights that are made of others, or of nothing but a shape."""
-    for op in [op for op in program.ops if op.kind in kinds]:
-        args = [
-            np.empty(one.shape, np.float32) if isinstance(one, Value) else one for one in op.args
-        ]
-        weights = getattr(kernels.ops("reference"), op.kind)(*args, **op.numbers)
-        for reader in program.readers(op.output):
-            reader.args = [weights if one is op.output else one for one in reader.args]
-        program.ops.remove(op)
 
 
 def accumulate_gradients(program: Program) -> None:
@@ -211,6 +197,7 @@ def store(program: Program, type_: str) -> None:
         for op in exact:
             for value in op.inputs:
                 _widen(program, op, value)
+            _narrow(program, op, type_)
         for value in program.outputs.values():
             if value.root.stored == type_ and _may_be_wide(program, value):
                 value.stored = "float"
@@ -242,6 +229,16 @@ def _widen(program: Program, op: Op, value: Value) -> None:
     _reread([op], value, wide)
     convert = Op("convert", [value], {}, [wide], op.node, back=op.back)
     program.ops.insert(program.ops.index(op), convert)
+
+
+def _narrow(program: Program, op: Op, type_: str) -> None:
+    """Let who reads an op's float32, and is not exact, read it converted to a type."""
+    readers = [one for one in program.readers(op.output) if one.kind not in EXACT]
+    if readers:
+        narrow = Value(op.output.shape, stored=type_)
+        _reread(readers, op.output, narrow)
+        convert = Op("convert", [op.output], {}, [narrow], op.node, back=op.back)
+        program.ops.insert(program.ops.index(op) + 1, convert)
 
 
 def _may_be_wide(program: Program, value: Value) -> bool:
