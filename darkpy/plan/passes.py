@@ -55,8 +55,8 @@ def fold_batchnorm(program: Program) -> None:
 
 
 def fuse_activation(program: Program) -> None:
-    """Let convolutions, matrices, sums and products apply the activation that follows them."""
-    kinds = ("convolve", "connect", "add", "shortcut", "multiply")
+    """Let ops apply the activation that follows them."""
+    kinds = ("convolve", "connect", "batchnorm", "add", "shortcut", "multiply")
     for op in [op for op in program.ops if op.kind in kinds]:
         after = program.sole_reader(op, "activate")
         if after and op.numbers.get("activation", "linear") == "linear" and _elementwise(after):

@@ -14,6 +14,7 @@ from .passes import (
     choose_layout,
     compute_blurs,
     elide_route,
+    fuse_activation,
     fuse_shortcut,
 )
 from .trace import Op, Program, Value
@@ -44,8 +45,8 @@ def fuse_normalize(program: Program) -> None:
     """Make statistics, batch norm and activation one op, and so their gradients.
 
     ``normalize`` gives the activated map, mean and variance; ``normalize_grad`` makes what went
-    into
-    the activation anew, so that it is not kept.
+    into the activation anew, so that it is not kept. Layers before the one at which the way back
+    ends have no gradients.
     """
     for norm in [op for op in program.ops if op.kind == "batchnorm"]:
         y, scales, biases, mean, variance = norm.args
@@ -56,19 +57,22 @@ def fuse_normalize(program: Program) -> None:
         act = next((op for op in readers if op.kind == "activate"), None)
         slope = next((op for op in readers if op.kind == "activate_grad"), None)
         name = act.args[1] if act else "linear"
-        if act and (slope is None or len(readers) != 2 or not _elementwise(name)):
-            continue
         grads = [op for op in program.readers(y) if op.kind == "batchnorm_grad" and op.args[1] is y]
-        if len(grads) != 1 or (slope and grads[0].args[0] is not slope.output):
+        grad = grads[0] if grads else None
+        if len(grads) > 1 or bool(slope) != bool(act and grad):
             continue
-        (grad,) = grads
+        if act and (len(readers) != 1 + len(grads) or not _elementwise(name)):
+            continue
+        if slope and grad and grad.args[0] is not slope.output:
+            continue
         norm.kind, norm.args = "normalize", [y]
         norm.numbers = {"scales": scales, "biases": biases, "activation": name, "pool": False}
         norm.outputs = [act.output if act else norm.output, mean, variance]
         program.ops.remove(statistics)
-        dout = slope.args[0] if slope else grad.args[0]
-        grad.kind, grad.args = "normalize_grad", [dout, y, mean, variance]
-        grad.numbers = dict(norm.numbers)
+        if grad is not None:
+            dout = slope.args[0] if slope else grad.args[0]
+            grad.kind, grad.args = "normalize_grad", [dout, y, mean, variance]
+            grad.numbers = dict(norm.numbers)
         for one in (act, slope):
             if one is not None:
                 program.ops.remove(one)
@@ -174,6 +178,7 @@ PASSES: tuple[Pass, ...] = (
     fuse_normalize,
     fuse_pool,
     fuse_bias,
+    fuse_activation,
     turn_gradients,
     fuse_shortcut,
     elide_route,

@@ -74,12 +74,12 @@ def test_inference_gives_what_the_eager_run_gives(tmp_path, name, precision):
     assert ("spp" in kinds) == (name == "pyramid")
 
 
-def stepping(network, params, precision="fp32"):
+def stepping(network, params, precision="fp32", **keys):
     """Return a step on a device, and where its parameters are."""
     on = host_device(Settings())
     home = DeviceOptimizer(on, Optimizer(network, params, kernels.ops("cpu")))
     room = CudaTraining(on, precision, home, network, params)
-    return CudaStepPlan(network, params, room=room), home
+    return CudaStepPlan(network, params, room=room, **keys), home
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,24 @@ def test_a_step_gives_the_gradients_of_the_eager_run(tmp_path, name, precision):
         for key in {"rolling_mean", "rolling_variance"} & set(params[node.index]):
             found, moved = home.device.download(home.parameter(node, key)), params[node.index][key]
             np.testing.assert_allclose(found, moved, rtol=0, atol=close * abs(moved).max())
+
+
+@pytest.mark.parametrize("frozen", [0, 4])
+def test_layers_without_a_way_back(tmp_path, frozen):
+    text = f"{CONV.format(6)}{PLAIN.format(6)}[shortcut]\nfrom=-2\nactivation=mish\n"
+    network, params, x = read(tmp_path, "frozen", text + CONV.format(8) + CONV.format(5))
+    plan, home = stepping(network, params, frozen=frozen, until=3)
+    tape = Tape(network, params, kernels.ops("cpu"), True, frozen=frozen)
+    want = tape.forward(x)
+    found = plan.forward(x)
+    tape.backward(want, 3, image=False)
+    plan.backward(want, 3)
+    np.testing.assert_allclose(found[4], want[4], rtol=0, atol=1e-5 * abs(want[4]).max())
+    for key, grad in tape.frames[4].grads.items():
+        own = home.device.download(home.view(home.grads, network.nodes[4], key))
+        np.testing.assert_allclose(own, grad, rtol=0, atol=SLOPES["fp32"] * abs(grad).max())
+    kinds = {op.kind for op in plan.plan(2).program.ops}
+    assert not kinds & {"activate", "batch_statistics"}  # within other ops
 
 
 CROP = "[crop]\ncrop_height={}\ncrop_width={}\nflip=1\n"

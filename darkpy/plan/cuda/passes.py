@@ -64,6 +64,7 @@ def training_passes(type_: str) -> list[Pass]:
         training.fuse_normalize,
         training.fuse_pool,
         training.fuse_bias,
+        fuse_activation,
         name_gradients,
         fuse_shortcut,
         fuse_pools,
