@@ -44,6 +44,7 @@ NETWORKS = {
         f"{CONV.format(8)}antialiasing=1\nstride=2\n[maxpool]\nsize=2\nstride=2\nantialiasing=1\n"
         f"{CONV.format(5)}[softmax]\nspatial=1\nnoloss=1\n{PLAIN.format(4)}"
     ),
+    "thin": f"{CONV.format(1)}antialiasing=2\n{PLAIN.format(4)}",
     "shared": (
         f"{CONV.format(3)}{SHARED.format(3, 'batch_normalize=1') * 2}"
         f"{PLAIN.format(3)}{SHARED.format(1, 'activation=mish')}"

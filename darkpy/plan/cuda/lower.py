@@ -45,7 +45,7 @@ class Bench(Protocol):
         """Return a copy on the device of an array that nobody else asks for; it is not kept."""
 
     def packed(self, w: Any, groups: int, turned: bool) -> Any:
-        """Return where weights that learn lie packed."""
+        """Return where weights lie packed: those that learn are packed anew in every run."""
 
     def draws(self, op: Op) -> Any:
         """Return what stands for a generator of random numbers (kernels/cuda/dropout.py)."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...errors import DeviceError, NetworkError, OutOfMemory
 from ...kernels.cuda.device import TYPES, Device, Launch, Map, TooLarge, room
 from ...kernels.cuda.dropout import Draws
-from ...kernels.cuda.packing import PRECISIONS, padded
+from ...kernels.cuda.packing import PRECISIONS, pack, padded
 from ...network import Network
 from .. import memory
 from ..passes import Pass
@@ -45,6 +45,10 @@ class Masters:
         """Let a part of the flat array, and where it begins, be the copy of one of the host."""
         self._known[id(array)] = (array, copy)
         self._starts[id(array)] = start
+
+    def adopted(self, array: Any) -> bool:
+        """Return whether the copy of an array is one that was adopted."""
+        return id(array) in self._starts
 
     def start(self, array: Any) -> int:
         """Return where the copy of an array begins that was adopted."""
@@ -201,8 +205,10 @@ class CudaPlan:
         return self._masters.once(array)
 
     def packed(self, w: Any, groups: int, turned: bool) -> Any:
-        """Return where weights that learn lie packed."""
+        """Return where weights lie packed: those that learn are packed anew in every run."""
         assert self._packs is not None, "weights of an inference do not learn"
+        if not self._masters.adopted(w):  # those of a blur
+            return self.once(pack(w, self.type, groups, turned))
         return self._packs.of(self._masters.start(w), w.shape, groups, turned)
 
     def draws(self, op: Op) -> Draws:
