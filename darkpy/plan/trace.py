@@ -319,4 +319,6 @@ SHAPES: dict[str, Any] = {
     "dropout_mask": lambda x, *_, **__: x,
     "dropblock_mask": lambda x, *_, **__: x,
     "crop_places": lambda _, *, count, **__: (count, 3),
+    "crop": lambda x, _, *, height, width, **__: (*x[:2], height, width),
+    "crop_grad": lambda dy, _, *, shape, **__: shape,
 }

@@ -358,7 +358,8 @@ def test_two_gpus_learn_what_the_processor_does(tmp_path):
     on_gpus, on_cpu = (write_project(tmp_path / name, net="ema_alpha=.9") for name in "ab")
     for folder in (on_gpus, on_cpu):
         path = folder / "tiny.cfg"
-        path.write_text(path.read_text().replace("[dropout]\nprobability=.3\n", ""))
+        crop = "[crop]\ncrop_height=13\ncrop_width=13\nflip=1\n"
+        path.write_text(path.read_text().replace("[dropout]\nprobability=.3\n", crop))
     short = ("--set", "net.max_batches=3")
     where = ("-gpus", "0,1", "--precision", "fp32")
     stopped = trained(2, on_gpus, *short, *where, "--max-hours", "1e-9", happening="gpus")
