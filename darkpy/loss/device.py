@@ -7,6 +7,7 @@ What the losses of this package prepare and report is the same; what is between 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 
 from ..errors import NetworkError
 from ..kernels import launchers
+from ..kernels.cuda.rejection import NUMBERS
 from ..layers.base import Shape
 from ..net import NetOptions
 from ..network import Node
 from . import detection, gaussian_yolo, region, yolo
 from .base import HeadLoss, Moment, Truths
+from .rejection import Rejection, Rule, may_reject
 from .truths import rows, vectors
 
 FIGURES = 6  # of a head at most, float32
@@ -34,6 +37,7 @@ class DeviceLosses:
                (n, c, h, w) float32, which of a [region] are in its own order
     gradients  of each head by index, in the form of its output; they will be written
     factor     (1,) float32 of the device, by which gradients are multiplied: what float16 needs
+    options    the keys of [net], which may reject gradients
 
     For a mini-batch: `prepare`, run ``launches``, and `read`.
     """
@@ -46,41 +50,65 @@ class DeviceLosses:
         outputs: Mapping[int, Any],
         gradients: Mapping[int, Any],
         factor: Any = None,
+        options: NetOptions | None = None,
     ) -> None:
         self.device = device
+        self._rejection = _Rejection(device) if options and may_reject(options) else None
         self._figures = device.zeros(max(1, len(nodes)) * FIGURES, np.float32)
         self.heads: dict[int, DeviceHead] = {}
         for at, node in enumerate(nodes):
             figures = self._figures[at * FIGURES :][:FIGURES]
             out = gradients[node.index], figures
             made = HEADS[node.layer.section]
+            more = {}
+            if self._rejection and node.layer.section == "yolo":
+                more["rejection"] = self._rejection.numbers
             self.heads[node.index] = made(
-                device, node.layer, image, out, outputs[node.index], factor
+                device, node.layer, image, out, outputs[node.index], factor, **more
             )
         self.launches = [one for head in self.heads.values() for one in head.launches]
-
-    @staticmethod
-    def are_those_of(options: NetOptions) -> bool:
-        """Tell whether they are the host's: no deltas are rejected as those of wrong labels."""
-        return not (
-            options.num_sigmas_reject_badlabels
-            or options.badlabels_rejection_percentage
-            or options.equidistant_point
-        )
 
     def prepare(self, truths: Truths, moment: Moment) -> None:
         """Write to the device what is true of the next mini-batch."""
         for head in self.heads.values():
             head.prepare(truths, moment)
+        if self._rejection:
+            self._rejection.prepare(moment)
 
     def read(self) -> dict[int, HeadLoss]:
         """Return the losses of the mini-batch that has run, by index; it waits for the device.
 
-        Their gradients are the device's.
+        Their gradients are the device's. The moment's ``rejection`` remembers them.
         """
+        if self._rejection:
+            self._rejection.read()
         figures = self.device.download(self._figures).reshape(-1, FIGURES)
         pairs = zip(self.heads.items(), figures, strict=False)
         return {index: head.read(own.astype(np.float64)) for (index, head), own in pairs}
+
+
+class _Rejection:
+    """What is remembered of the heads' deltas, in the device's memory from head to head."""
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+        self.numbers = device.zeros(NUMBERS, np.float64)
+        self._own: Rejection | None = None  # the host's, while they move
+
+    def prepare(self, moment: Moment) -> None:
+        """Write what the host remembers, and what is rejected now."""
+        rule = Rule.of(moment.options, moment.iteration)
+        self._own = moment.rejection if rule.acts else None
+        known = np.array([*astuple(moment.rejection), *astuple(rule)], np.float64)
+        self.device.write(self.numbers[: len(known)], known)
+
+    def read(self) -> None:
+        """Let the host remember what there is to remember of the mini-batch that has run."""
+        if self._own is not None:
+            names = [one.name for one in fields(self._own)]
+            known = self.device.download(self.numbers[: len(names)])
+            for name, value in zip(names, known.tolist(), strict=True):
+                setattr(self._own, name, value)
 
 
 class DeviceHead(Protocol):
@@ -110,10 +138,17 @@ class _Rows:
 
 
 class _Yolo:
-    """Of a [yolo] or a [Gaussian_yolo]."""
+    """Of a [yolo], of which gradients may be rejected, or a [Gaussian_yolo]."""
 
     def __init__(
-        self, device: Any, layer: Any, image: Shape, out: tuple[Any, Any], y: Any, factor: Any
+        self,
+        device: Any,
+        layer: Any,
+        image: Shape,
+        out: tuple[Any, Any],
+        y: Any,
+        factor: Any,
+        **rejection: Any,
     ) -> None:
         self.layer, self.gradient = layer, out[0]
         self._rows = _Rows(device, y.shape[0] * layer.max)
@@ -131,6 +166,7 @@ class _Yolo:
             count=self._rows.count,
             factor=factor,
             delta_normalizer=layer.delta_normalizer,
+            **rejection,
             **yolo.numbers(layer, Moment(image), *keys),
         )
 

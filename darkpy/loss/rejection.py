@@ -12,6 +12,43 @@ from ..net import NetOptions
 PACE = 0.01  # of the moving averages, and by which the threshold of the percentage moves
 
 
+@dataclass(frozen=True)
+class Rule:
+    """What is rejected in an iteration.
+
+    acts        whether anything is
+    sigmas, percentage   what [net] says of the largest; 0 in the first three quarters of a training
+    is_distant  whether the smallest are
+    progress    from ``equidistant_point`` on, past  from three quarters on: of 1
+    """
+
+    acts: bool
+    sigmas: float
+    percentage: float
+    is_distant: bool
+    progress: float
+    past: float
+
+    @classmethod
+    def of(cls, options: NetOptions, iteration: int) -> Rule:
+        """Return the rule that [net] gives for an iteration."""
+        start, point = options.max_batches * 3 // 4, options.equidistant_point
+        is_late = iteration > start
+        sigmas = options.num_sigmas_reject_badlabels if is_late else 0
+        percentage = options.badlabels_rejection_percentage if is_late else 0
+        is_distant = 0 < point < iteration
+        progress = (iteration - point) / max(1, options.max_batches - point)
+        past = (iteration - start) / max(1, start)
+        acts = bool(sigmas or percentage or is_distant)
+        return cls(acts, sigmas, percentage, is_distant, progress, past)
+
+
+def may_reject(options: NetOptions) -> bool:
+    """Tell whether there is an iteration whose `Rule` acts."""
+    keys = (options.num_sigmas_reject_badlabels, options.badlabels_rejection_percentage)
+    return any(keys) or options.equidistant_point > 0
+
+
 @dataclass
 class Rejection:
     """How large the deltas of all [yolo] heads of a network have been; one for a whole training.
@@ -35,26 +72,20 @@ class Rejection:
 
         entries  of a box, with its classes
         """
-        start = options.max_batches * 3 // 4
-        by_deviation = options.num_sigmas_reject_badlabels if iteration > start else 0
-        by_share = options.badlabels_rejection_percentage if iteration > start else 0
-        point = options.equidistant_point
-        distant = 0 < point < iteration
-        if not (by_deviation or by_share or distant) or not gradient.any():
+        rule = Rule.of(options, iteration)
+        if not rule.acts or not gradient.any():
             return
-        progress = (iteration - point) / max(1, options.max_batches - point)
-        low = self.mean * progress * 1.4
+        low = self.mean * rule.progress * 1.4
         self._follow(gradient)
-        if by_deviation:
-            final = self.mean + self.deviation * by_deviation
+        if rule.sigmas:
+            final = self.mean + self.deviation * rule.sigmas
             self._spread(gradient)
-            past = (iteration - start) / max(1, start)
-            high = max(final, self.largest - past * abs(self.largest - final))
+            high = max(final, self.largest - rule.past * abs(self.largest - final))
             gradient[np.abs(gradient) > high] = 0
-            low = min(final, self.mean) * progress
-        if by_share:
-            self._cut(gradient, entries, by_share)
-        if distant:
+            low = min(final, self.mean) * rule.progress
+        if rule.percentage:
+            self._cut(gradient, entries, rule.percentage)
+        if rule.is_distant:
             gradient[np.abs(gradient) < low] = 0
 
     def _follow(self, gradient: Array) -> None:

@@ -109,17 +109,13 @@ class OnDevice(Learner[CudaStepPlan]):
     def losses(
         self, tape: CudaStepPlan, images: NDArray[np.float32], truths: Truths, moment: Moment
     ) -> dict[int, HeadLoss]:
-        """Take a mini-batch forward, and back where the device computes the losses as well."""
+        """Take a mini-batch forward, and back as well."""
         self._give()
         self._newer = True  # rolling averages move
-        if tape.knows_losses:
-            return tape.learn(images, truths, moment)
-        return super().losses(tape, images, truths, moment)
+        return tape.learn(images, truths, moment)
 
     def back(self, tape: CudaStepPlan, losses: dict[int, HeadLoss], stop: int) -> None:
-        """Take the gradients of the host's losses back."""
-        if not tape.knows_losses:
-            super().back(tape, losses, stop)
+        """Do nothing: `losses` has been there."""
 
     def update(self, tape: CudaStepPlan, rate: float, batch: int, iteration: int) -> None:
         """Move the parameters against the gradients of all ranks."""
@@ -136,8 +132,6 @@ class OnDevice(Learner[CudaStepPlan]):
     def _update(self, rate: float, batch: int, iteration: int) -> dict[str, float]:
         """Return what came of an update: `kernels.cuda.optimizer.STATE` by name."""
         with self.device.scope():
-            if self._sums is not None and not self.room.waits:  # the host had the losses
-                self._sums.sum(self.own.grads[: self.own.layout.learned])()
             for wait in self.room.waits:
                 wait()
             self.own.begin(rate, batch, iteration)

@@ -302,19 +302,21 @@ DEVICE void teach(const Place<Head>& place, int box, const Look& found, const Tr
   if (lane == 0) d[at] = -objectness * by;
 }
 
+// If rejects points to what is not 0, gradients are left as they are, to be multiplied later.
 template <class Head>
 __global__ void __launch_bounds__(THREADS, 4)
     yolo_loss(const float* __restrict__ y, Strides from, const float* __restrict__ own_anchors,
               const Truth* __restrict__ truths, const int* __restrict__ starts, Rules rules,
-              int weighted, const float* __restrict__ factor, float* gradient, Strides to,
-              int pieces, float* partial, unsigned* counter, float* figures, int wanted) {
+              int weighted, const float* __restrict__ factor, const double* __restrict__ rejects,
+              float* gradient, Strides to, int pieces, float* partial, unsigned* counter,
+              float* figures, int wanted) {
   __shared__ Look looks[THREADS];
   __shared__ float numbers[FIGURES][THREADS];
   int thread = threadIdx.x, picture = blockIdx.y, cells = rules.w * rules.h;
   int per_block = THREADS / rules.boxes, first_cell = blockIdx.x * per_block;
   int here = min(per_block, cells - first_cell), channels = rules.boxes * rules.entries;
   int first = starts[picture], end = starts[picture + 1];
-  float by = rules.delta_normalizer * factor_of(factor);
+  float by = rejects && *rejects ? 1.f : rules.delta_normalizer * factor_of(factor);
   auto place_of = [&](int i) {
     int cell = first_cell + i / rules.boxes, box = i % rules.boxes;
     const float* v = y + from.at(picture, cell, box * rules.entries);

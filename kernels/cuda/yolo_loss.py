@@ -1,4 +1,4 @@
-"""The losses of [yolo] and [Gaussian_yolo]: gradient and figures in two launches."""
+"""The losses of [yolo] and [Gaussian_yolo]: gradient and figures in two launches, or in four."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from ..reference.positives import LARGEST, POINTS
 from .device import Counters, Device, Launch, Map, Scratch, struct
 from .order import Numbers, contents, strides
+from .rejection import ACTS, reject_deltas
 
 __all__ = ["gaussian_yolo_loss", "yolo_loss"]
 
@@ -15,6 +16,7 @@ FILE = "yolo_loss.cu"
 THREADS = 128  # of a block, and in yolo_loss.cu
 TRUTH = 8  # 32-bit numbers of a Truth there
 FIGURES = 6  # there
+PARTS = 3  # of them, from here on: sums of squares
 MOST_BOXES = 32  # of a cell: bits of a mask
 KINDS = {"mse": -1, "iou": 0, "giou": 1, "diou": 2, "ciou": 3}
 
@@ -29,6 +31,7 @@ def yolo_loss(
     *,
     count: Any = None,
     factor: Any = None,
+    rejection: Any = None,
     **numbers: Any,
 ) -> list[Launch]:
     """Compute the gradient of the loss by what `yolo` was given, and figures.
@@ -41,15 +44,29 @@ def yolo_loss(
     truths       (room, 6) as in the reference, in the order of the pictures
     count        (1,) int32 of the device: how many rows of truths there are; None: all of them
     factor       (1,) float32 of the device, by which the gradient is multiplied too; None: by 1
+    rejection    the numbers of `reject_deltas`, by which gradients are rejected before they are
+                 multiplied; figures are six then. None: none are
     multipliers  (classes,) or None
     numbers      those of the reference; and ``delta_normalizer``, by which the gradient is
                  multiplied after its squares were added up
 
-    A truth's class is one that there is. From step to step truths, count and factor change, and
-    nothing else.
+    A truth's class is one that there is. From step to step truths, count, factor and rejection
+    change, and nothing else.
     Raises ValueError for a head of more than 32 boxes a cell.
     """
-    return _loss("Yolo", device, out, y, truths, anchors, multipliers, count, factor, **numbers)
+    acts = None if rejection is None else rejection[ACTS:]
+    args = (device, out, y, truths, anchors, multipliers, count, factor, acts)
+    launches = _loss("Yolo", *args, **numbers)
+    if rejection is None:
+        return launches
+    gradient, figures = out
+    return launches + reject_deltas(
+        device,
+        (gradient, rejection, figures[PARTS:FIGURES]),
+        entries=y.shape[1] // len(numbers["mask"]),
+        delta_normalizer=numbers.get("delta_normalizer", 1.0),
+        factor=factor,
+    )
 
 
 def gaussian_yolo_loss(
@@ -65,9 +82,8 @@ def gaussian_yolo_loss(
     **numbers: Any,
 ) -> list[Launch]:
     """Compute the gradient of the loss by what `gaussian_yolo` was given, as in `yolo_loss`."""
-    return _loss(
-        "GaussianYolo", device, out, y, truths, anchors, multipliers, count, factor, **numbers
-    )
+    args = (device, out, y, truths, anchors, multipliers, count, factor, None)
+    return _loss("GaussianYolo", *args, **numbers)
 
 
 def _loss(
@@ -80,6 +96,7 @@ def _loss(
     multipliers: Any,
     count: Any,
     factor: Any,
+    rejects: Any,
     *,
     mask: Sequence[int],
     **numbers: Any,
@@ -106,8 +123,9 @@ def _loss(
     outs = (contents(gradient), strides(gradient), np.int32(pieces))
     sums = (partial, Counters(1), figures, np.int32(len(figures)))
     learn = Launch(
-        FILE, f"yolo_loss<{head}>", grid, (THREADS,), (*args, weighted, factor, *outs, *sums)
-    )
+        FILE, f"yolo_loss<{head}>", grid, (THREADS,),
+        (*args, weighted, factor, rejects, *outs, *sums),
+    )  # fmt: skip
     return [place, learn]
 
 

@@ -1,6 +1,6 @@
 """Losses on a device are those of the processor; kernels run on the CPU here."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ from darkpy.layers.gaussian_yolo import GaussianYolo
 from darkpy.layers.region import Region
 from darkpy.layers.softmax import Softmax
 from darkpy.layers.yolo import Yolo
-from darkpy.loss import LOSSES, Moment
+from darkpy.loss import LOSSES, Moment, Rejection
 from darkpy.loss.device import HEADS, DeviceLosses
 from darkpy.net import NetOptions
 from tests.hostcuda import missing
@@ -115,12 +115,63 @@ def test_every_loss_is_there():
     assert HEADS.keys() == LOSSES.keys()
 
 
-def test_what_rejects_wrong_labels_is_not_theirs():
-    options = NetOptions()
-    assert DeviceLosses.are_those_of(options)
-    for key in ("num_sigmas_reject_badlabels", "badlabels_rejection_percentage"):
-        assert not DeviceLosses.are_those_of(replace(options, **{key: 2.0}))
-    assert not DeviceLosses.are_those_of(replace(options, equidistant_point=100))
+REJECTIONS = {
+    "num_sigmas_reject_badlabels": 0.5,
+    "badlabels_rejection_percentage": 150.0,
+    "equidistant_point": 40,
+}
+
+
+@pytest.mark.parametrize(
+    "names", [*((name,) for name in REJECTIONS), tuple(REJECTIONS)], ids="+".join
+)
+@pytest.mark.parametrize("as_map", [True, False])
+def test_wrong_labels_are_rejected(names, as_map, rng):
+    """Of two heads, in mini-batches before and after the last quarter begins."""
+    options = NetOptions(max_batches=100, **{name: REJECTIONS[name] for name in names})
+    layers, shapes = zip(DETECTORS["yolo"], DETECTORS["weighted"], strict=True)
+    nodes = [SimpleNamespace(index=i, layer=layer) for i, layer in enumerate(layers)]
+    on, factor = host_device(), 64.0
+
+    def room(shape):
+        return around(on, shape, "float") if as_map else on.upload(np.zeros(shape, np.float32))
+
+    ys, gradients = [room(one) for one in shapes], [room(one) for one in shapes]
+    losses = DeviceLosses(
+        on,
+        nodes,
+        IMAGE,
+        dict(enumerate(ys)),
+        dict(enumerate(gradients)),
+        on.upload(np.array([factor], np.float32)),
+        options,
+    )
+    run = on.capture(on.bind(losses.launches))
+    known, other, rejected = Rejection(), Rejection(), 0
+    for iteration in (10, 41, 75, 76, 77, 90, 95):
+        truths = batch(rng, 3, 4)
+        wants = []
+        moment = Moment(IMAGE, options, iteration=iteration, rejection=known)
+        for layer, y, shape in zip(layers, ys, shapes, strict=True):
+            output = rng.uniform(0.03, 0.9, shape).astype(np.float32)
+            if as_map:
+                y.array[...] = to_map(on, output, "float").array[: len(y.array)]
+            else:
+                y[...] = output
+            plain = LOSSES["yolo"](ops("cpu"), layer, output, truths, Moment(IMAGE))
+            wants.append(LOSSES["yolo"](ops("cpu"), layer, output, truths, moment))
+            rejected += np.count_nonzero(plain.gradient) - np.count_nonzero(wants[-1].gradient)
+        losses.prepare(truths, replace(moment, rejection=other))
+        run()
+        for want, found, gradient in zip(wants, losses.read().values(), gradients, strict=True):
+            given = from_map(gradient) if as_map else gradient
+            largest = np.abs(want.gradient).max()
+            np.testing.assert_allclose(given / factor, want.gradient, rtol=0, atol=1e-5 * largest)
+            np.testing.assert_array_equal(given != 0, want.gradient != 0)
+            for name in ("cost", "box", "objectness", "classification", "count", "iou"):
+                np.testing.assert_allclose(getattr(found, name), getattr(want, name), rtol=2e-5)
+        np.testing.assert_allclose(astuple(other), astuple(known), rtol=1e-6)
+    assert rejected > 0
 
 
 def test_what_has_no_loss_is_refused():

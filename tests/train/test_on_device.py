@@ -1,12 +1,14 @@
 """Training on a GPU, which the processor stands for: the same numbers, and one state for both."""
 
 from contextlib import closing
+from dataclasses import astuple
 from operator import attrgetter
 
 import numpy as np
 import pytest
 
 from darkpy import DeviceError, TrainingError
+from darkpy.loss import Rejection
 from darkpy.network import Network
 from darkpy.train import begin
 from darkpy.train.finite import NotFinite
@@ -227,6 +229,22 @@ def test_cuts_on_as_if_it_had_not_stopped(gpu, tmp_path):
     load_state(tmp_path / "state.npz", second)
     assert train(second, steps[2:]) == losses[2:]
     same(second, whole, 0)
+
+
+def test_wrong_labels_are_rejected_as_on_the_processor(gpu, tmp_path):
+    keys = "num_sigmas_reject_badlabels=1\nbadlabels_rejection_percentage=50\nequidistant_point=2"
+    net, steps = network(tmp_path, batches=4, more=keys), batches(6)
+    whole = Trainer(net)
+    losses = train(whole, steps)
+    first, second = (Trainer(net, device="cuda:0", precision="fp32") for _ in range(2))
+    found = train(first, steps[:5])
+    save_state(tmp_path / "state.npz", first, {})
+    load_state(tmp_path / "state.npz", second)
+    found += train(second, steps[5:])
+    np.testing.assert_allclose(found, losses, rtol=1e-4)
+    same(second, whole, 1e-3)
+    assert whole.rejection.threshold > 0 and first.rejection != Rejection()
+    np.testing.assert_allclose(astuple(second.rejection), astuple(whole.rejection), rtol=1e-4)
 
 
 @pytest.mark.parametrize("more", ["ema_alpha=0.9\nburn_in=1", "num_sigmas_reject_badlabels=9"])

@@ -15,7 +15,7 @@ from ...kernels.cuda.dropout import first_state
 from ...kernels.cuda.packing import PRECISIONS
 from ...layers.base import Array
 from ...loss.base import HeadLoss, Moment, Truths
-from ...loss.device import HEADS, DeviceLosses
+from ...loss.device import DeviceLosses
 from ...network import Network, Node
 from ...run import Context
 from ..memory import Room
@@ -159,13 +159,6 @@ class CudaStepPlan:
         self._key: Any = None  # of the plan that went forward
 
     @property
-    def knows_losses(self) -> bool:
-        """Whether `learn` computes all losses of this network; if not, the host does."""
-        heads = [self.network.nodes[index] for index in self._losing]
-        known = all(node.layer.section in HEADS for node in heads)
-        return known and DeviceLosses.are_those_of(self.network.options)
-
-    @property
     def _losing(self) -> Sequence[int]:
         heads = [node.index for node in self.network.heads]
         return heads if self.losing is None else self.losing
@@ -210,6 +203,7 @@ class CudaStepPlan:
             {index: plan.outputs[index] for index in self._losing},
             {index: plan.input(index) for index in self._losing},
             self.room.home.state[:1],
+            self.network.options,
         )
 
     def forward(self, images: Array) -> dict[int, Array]:

@@ -236,6 +236,9 @@ INSTANCES = {
         *wide("local_avgpool_grad<half>", "find_owners<half, 2>"),
         *plain("avgpool<half>", "maxpool_depth<half>", "maxpool_depth_grad<half>"),
     ),
+    "rejection.cu": plain(
+        "measure_deltas<1>", "measure_deltas<4>", "reject_deltas<1>", "reject_deltas<4>"
+    ),
     "region_loss.cu": plain("give_truths", "region_loss", threads=128),
     "reorg.cu": plain(
         "reorg<half, true>",
