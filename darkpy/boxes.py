@@ -73,6 +73,22 @@ def placed(
     return (net_w - wide) // 2, (net_h - high) // 2, wide, high
 
 
+def letterboxed(
+    truths: NDArray[np.float32], image_w: int, image_h: int, net_w: int, net_h: int
+) -> NDArray[np.float32]:
+    """Return truths (k, 5) class, x, y, w, h of a picture in shares of a network's input.
+
+    The picture keeps its proportions there, and has margins.
+    """
+    wide, high = letter_size(image_w, image_h, net_w, net_h)
+    moved = truths.copy()
+    for axis, inner, outer in ((1, wide, net_w), (2, high, net_h)):
+        share = np.float32(inner / outer)
+        moved[:, axis] = moved[:, axis] * share + (1 - share) / 2
+        moved[:, axis + 2] *= share
+    return moved
+
+
 def correct(
     boxes: NDArray[np.float32],
     net_w: int,

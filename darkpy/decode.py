@@ -266,9 +266,13 @@ def suppress(
 
     ops           kernels, of which ``nms`` is used
     thresh        the overlap that is close: see ``nms`` for it and for ``kind`` and ``beta``
+    kind          "objectness" too: by that and by intersection over union, whatever the class
+                  (do_nms_obj); the boxes that are left stay as they are, and in their order
     returns       the boxes that still have a class, in the order that darknet's box.c:do_nms_sort
                   leaves them in: sorted by the last class, then by the last but one, ...
     """
+    if kind == "objectness":
+        return found.taken(ops.nms(found.boxes, found.objectness, thresh=thresh))
     probs = found.probs.copy()
     order = np.arange(len(found))
     counts = (probs > 0).sum(0)

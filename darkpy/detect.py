@@ -117,7 +117,7 @@ class Detector(Inference):
         )  # fmt: skip
         self.names = tuple(names)
         self.letter_box = network.options.letter_box
-        self._finders: dict[tuple[int, float, float, str, float], CudaFinder] = {}
+        self._finders: dict[tuple[int, float, float, str, float, bool], CudaFinder] = {}
         self.detection_heads = tuple(node for node in network.nodes if node.layer.section in DECODE)
         self.classes = max((head_of(node).classes for node in self.detection_heads), default=0)
 
@@ -192,31 +192,71 @@ class Detector(Inference):
 
         The others are as in `candidates`; only where `finds`, and with an nms.
         """
-        channels = self.network.image.c
-        pictures = [checked(image) for image in images]
-        if channels not in (1, 3):
-            pictures = [recoloured(image, channels) for image in pictures]
+        pictures = self._as_they_go(images)
         boxed = self.letter_box if letter_box is None else letter_box
-        batch = at_once or len(pictures)
-        finder = self._finder(batch, thresh, nms, *self._suppression(kind))
-        found = finder(pictures, boxed, relative)
+        how = at_once or len(pictures), thresh, nms, *self._suppression(kind)
+        found = self._finder(*how)(pictures, boxed, relative)
+        rest = thresh, boxed, nms, kind, relative
         return [
-            one
-            if isinstance(one, Candidates)
-            else self.decode(
-                one, (image.shape[1], image.shape[0]), thresh, boxed, nms, kind, relative
-            )
-            for one, image in zip(found, pictures, strict=True)
+            self._decoded(one, image, *rest) for one, image in zip(found, pictures, strict=True)
         ]
 
-    def ready(self, batch: int = 1, asked: tuple[float, float] | None = None) -> None:
+    def judge(
+        self,
+        images: Sequence[Image],
+        truths: Sequence[NDArray[np.float32]],
+        thresh: float,
+        letter_box: bool | None = None,
+        nms: float = 0.45,
+        kind: str | None = None,
+        at_once: int | None = None,
+    ) -> tuple[list[Candidates], list[float]]:
+        """Return what `find` does, and darknet's loss of each picture alone, nan without one.
+
+        truths  (k, 5) float32 of each picture: class, x, y, w, h in 0..1
+        """
+        pictures = self._as_they_go(images)
+        boxed = self.letter_box if letter_box is None else letter_box
+        how = at_once or len(pictures), thresh, nms, *self._suppression(kind)
+        found, losses = self._finder(*how, judges=True).judge(pictures, truths, boxed)
+        boxes = [
+            self._decoded(one, image, thresh, boxed, nms, kind)
+            for one, image in zip(found, pictures, strict=True)
+        ]
+        return boxes, losses
+
+    def _as_they_go(self, images: Sequence[Image]) -> list[Image]:
+        """Return pictures as they go to a GPU."""
+        channels = self.network.image.c
+        pictures = [checked(image) for image in images]
+        if channels in (1, 3):
+            return pictures
+        return [recoloured(image, channels) for image in pictures]
+
+    def _decoded(
+        self, found: Candidates | dict[int, NDArray[np.float32]], image: Image, *how: Any
+    ) -> Candidates:
+        """Return the boxes that a GPU found, or left to be found in outputs."""
+        if isinstance(found, Candidates):
+            return found
+        return self.decode(found, (image.shape[1], image.shape[0]), *how)
+
+    def ready(
+        self,
+        batch: int = 1,
+        asked: tuple[float, float] | None = None,
+        kind: str | None = None,
+        judges: bool = False,
+    ) -> None:
         """Make the plan for so many pictures at once, if plans run; with it all code is built.
 
-        asked  thresh and nms of the boxes that are to be found, if it `finds` them
+        asked   thresh and nms of the boxes that are to be found, if it `finds` them
+        kind    as in `decode`
+        judges  they are to be found by `judge`
         """
         super().ready(batch)
         if asked and self.finds:
-            self._finder(batch, *asked, *self._suppression(None))
+            self._finder(batch, *asked, *self._suppression(kind), judges)
 
     @property
     def finds(self) -> bool:
@@ -226,19 +266,23 @@ class Detector(Inference):
         plain = all(getattr(head, "coords", 4) == 4 for head in heads)
         return self._gpu is not None and len(classes) == 1 and plain
 
-    def _finder(self, batch: int, thresh: float, nms: float, kind: str, beta: float) -> CudaFinder:
-        from .plan.cuda.ends import CudaFinder
+    def _finder(
+        self, batch: int, thresh: float, nms: float, kind: str, beta: float, judges: bool = False
+    ) -> Any:
+        """Return a `CudaFinder`, or a `CudaJudge`."""
+        from .plan.cuda import ends
 
+        made = ends.CudaJudge if judges else ends.CudaFinder
         with self._turn:
             plan: Any = self.plan_of(batch)
-            key = (batch, thresh, nms, kind, beta)
+            key = (batch, thresh, nms, kind, beta, judges)
             for other, finder in list(self._finders.items()):
                 if finder.plan not in self._plans.values():
                     del self._finders[other]
             if key not in self._finders:
                 while len(self._finders) >= FINDERS:
                     del self._finders[next(iter(self._finders))]
-                self._finders[key] = CudaFinder(
+                self._finders[key] = made(
                     plan, self.detection_heads, thresh=thresh, nms=nms, kind=kind, beta=beta
                 )
             return self._finders[key]
@@ -261,7 +305,8 @@ class Detector(Inference):
         """Return the boxes of a picture after suppression, each with the probability of each class.
 
         nms       overlap above which a box gives way to a more probable one of its class; 0: never
-        kind      how overlap is measured; None does what the last head's nms_kind says
+        kind      how overlap is measured, or "objectness": `darkpy.decode.suppress`; None does what
+                  the last head's nms_kind says
         relative  boxes in shares of the picture; otherwise in pixels
         """
         if self.finds and nms:

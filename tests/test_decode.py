@@ -285,6 +285,16 @@ def test_suppress_passes_the_kind_on():
     assert len(suppress(found, ops("reference"), 0.7, "diounms", 1.0)) == 1
 
 
+def test_suppress_by_objectness_whatever_the_class():
+    boxes = np.array([[0.3, 0.3, 0.2, 0.2], [0.31, 0.3, 0.2, 0.2], [0.7, 0.7, 0.2, 0.2]])
+    objectness = np.array([0.5, 0.6, 0.1], np.float32)
+    probs = np.array([[0.5, 0], [0, 0.1], [0, 0]], np.float32)
+    found = Candidates(boxes.astype(np.float32), objectness, probs)
+    left = suppress(found, ops("reference"), 0.4, "objectness")
+    for name in ("boxes", "objectness", "probs"):
+        np.testing.assert_array_equal(getattr(left, name), getattr(found, name)[1:])
+
+
 def test_suppress_of_nothing(rng):
     assert len(suppress(candidates(rng, 0), ops("reference"))) == 0
 

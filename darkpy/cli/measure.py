@@ -192,17 +192,16 @@ def recall(
     from ..data.dataset import read_list, read_truths
     from ..detect import load
     from ..evaluate.pictures import Pictures
-    from ..evaluate.recall import THRESH, Recall, keep
+    from ..evaluate.recall import KIND, NMS, THRESH, Recall
 
     paths = read_list(_list_of(read_data(data, strict), "valid"))
     truths = read_truths(paths)
     how: dict[str, Any] = {"device": i, "strict": strict, "precision": precision}
     detector = load(cfg, weights, **how, progress=building())
-    pictures = Pictures(detector, paths, letter_box=False)
+    pictures = Pictures(detector, paths, letter_box=False, asked=(THRESH, NMS), kind=KIND)
     counts = Recall()
     for seen in pictures:
-        found = pictures.boxes(seen, THRESH, 0)
-        counts.add(keep(found.boxes, found.objectness), truths[seen.index])
+        counts.add(pictures.boxes(seen, THRESH, NMS).boxes, truths[seen.index])
         click.echo(counts.line(seen.index), err=True)
     return _failed(pictures)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -27,7 +28,8 @@ MOST_READERS = 8
 KEPT = 1 << 25  # bytes of the largest picture that is kept for who wants to see it
 
 Outputs = dict[int, NDArray[np.float32]]
-Results = tuple[list[Outputs | Candidates | None], float]
+Found = tuple[Candidates, float]  # and the loss, nan if nobody asked
+Results = tuple[list[Outputs | Found | None], float]
 
 
 class Finder(Protocol):
@@ -44,7 +46,9 @@ class Finder(Protocol):
     @property
     def finds(self) -> bool: ...
 
-    def ready(self, batch: int, asked: tuple[float, float] | None) -> None: ...
+    def ready(
+        self, batch: int, asked: tuple[float, float] | None, kind: str | None, judges: bool
+    ) -> None: ...
 
     def prepare(
         self, image: Image, letter_box: bool, out: NDArray[np.float32]
@@ -58,9 +62,22 @@ class Finder(Protocol):
         thresh: float,
         letter_box: bool,
         nms: float,
+        kind: str | None,
         *,
         at_once: int,
     ) -> list[Candidates]: ...
+
+    def judge(
+        self,
+        images: Sequence[Image],
+        truths: Sequence[NDArray[np.float32]],
+        thresh: float,
+        letter_box: bool,
+        nms: float,
+        kind: str | None,
+        *,
+        at_once: int,
+    ) -> tuple[list[Candidates], list[float]]: ...
 
     def decode(
         self,
@@ -69,6 +86,7 @@ class Finder(Protocol):
         thresh: float,
         letter_box: bool,
         nms: float,
+        kind: str | None,
     ) -> Candidates: ...
 
 
@@ -80,6 +98,7 @@ class Seen:
     seconds  of the network: of those that were computed at once, each one's share
     kept     the picture (h, w, c), if it was to be kept and is not large
     found    the boxes, if the device found them; there are no outputs then
+    loss     of this picture alone, if the device was given its truths
     """
 
     index: int
@@ -90,6 +109,7 @@ class Seen:
     seconds: float = 0.0
     kept: Image | None = None
     found: Candidates | None = None
+    loss: float = math.nan
 
 
 class Pictures:
@@ -98,6 +118,8 @@ class Pictures:
     keep   whether the pictures themselves are wanted (`image`)
     asked  (thresh, nms) of all calls of `boxes`, if boxes are all that is wanted: a GPU then takes
            pictures as they are and gives boxes, and there are no outputs
+    kind   as in `Detector.decode`, of all boxes
+    truths of each picture (k, 5) float32, if its loss is wanted from a GPU that gives boxes
 
     A picture that cannot be read is reported, left out, and remembered in ``failed``.
 
@@ -112,12 +134,16 @@ class Pictures:
         letter_box: bool | None = None,
         keep: bool = False,
         asked: tuple[float, float] | None = None,
+        truths: Sequence[NDArray[np.float32]] | None = None,
+        kind: str | None = None,
     ) -> None:
         self.detector = detector
         self.paths = paths
         self.letter_box = detector.letter_box if letter_box is None else letter_box
         self.keep = keep
         self.asked = asked if asked and asked[1] and detector.finds else None
+        self.truths = truths
+        self.kind = kind
         self.failed: list[str] = []
 
     def __len__(self) -> int:
@@ -128,7 +154,7 @@ class Pictures:
             return
         size = even(len(self.paths), GROUP)
         batch = even(size, self.detector.at_once)
-        self.detector.ready(batch, self.asked)
+        self.detector.ready(batch, self.asked, self.kind, self.truths is not None)
         room = 0 if self.asked else -(-size // batch) * batch  # some of the last are nobody's
         readers = min(os.cpu_count() or 1, MOST_READERS)
         shape = (room, *self.detector.network.image)
@@ -176,26 +202,33 @@ class Pictures:
         """
         reads = group.wait()
         start = time.perf_counter()
-        results: list[Outputs | Candidates | None] = []
+        results: list[Outputs | Found | None] = []
         if self.asked:
-            results = self._find(reads, batch, *self.asked)
+            results = self._find(group, batch, *self.asked)
         else:
             for first in range(0, len(reads), batch):
                 results += self.detector.forward_all(group.x[first : first + batch])
         return results, (time.perf_counter() - start) / len(reads)
 
     def _find(
-        self, reads: Sequence[_Read | DarkpyError], batch: int, thresh: float, nms: float
-    ) -> list[Outputs | Candidates | None]:
-        """Return the boxes that the device finds in each picture; the pictures are let go."""
-        results: list[Outputs | Candidates | None] = [None] * len(reads)
+        self, group: _Group, batch: int, thresh: float, nms: float
+    ) -> list[Outputs | Found | None]:
+        """Return what the device finds in each picture; the pictures are let go."""
+        reads, places = group.wait(), list(group.paths)
+        results: list[Outputs | Found | None] = [None] * len(reads)
         good = [(i, one) for i, one in enumerate(reads) if isinstance(one, _Read)]
+        how = thresh, self.letter_box, nms, self.kind
         for first in range(0, len(good), batch):
             part = good[first : first + batch]
             images = [one.image for _, one in part if one.image is not None]
-            found = self.detector.find(images, thresh, self.letter_box, nms, at_once=batch)
-            for (i, one), boxes in zip(part, found, strict=True):
-                results[i], one.image = boxes, None
+            if self.truths is None:
+                found = self.detector.find(images, *how, at_once=batch)
+                losses = [math.nan] * len(found)
+            else:
+                truths = [self.truths[places[i]] for i, _ in part]
+                found, losses = self.detector.judge(images, truths, *how, at_once=batch)
+            for (i, one), boxes, loss in zip(part, found, losses, strict=True):
+                results[i], one.image = (boxes, loss), None
         return results
 
     def _seen(self, group: _Group, computed: Future[Results]) -> Iterator[Seen]:
@@ -208,10 +241,12 @@ class Pictures:
                 log.error("%s", read)
                 self.failed.append(path)
                 continue
-            outputs, found = ({}, result) if isinstance(result, Candidates) else (result, None)
-            assert outputs is not None, "a picture that was read went nowhere"
-            size = read.width, read.height
-            yield Seen(index, path, *size, outputs, seconds, read.kept, found)
+            assert result is not None, "a picture that was read went nowhere"
+            own = index, path, read.width, read.height
+            if isinstance(result, tuple):
+                yield Seen(*own, {}, seconds, read.kept, *result)
+            else:
+                yield Seen(*own, result, seconds, read.kept)
 
     def image(self, seen: Seen) -> Image:
         """Return a picture; one that was not kept is read again."""
@@ -228,7 +263,8 @@ class Pictures:
             assert (thresh, nms) == self.asked, "other boxes than were asked for"
             return seen.found
         size = (seen.width, seen.height)
-        return self.detector.decode(seen.outputs, size, thresh, self.letter_box, nms)
+        how = thresh, self.letter_box, nms, self.kind
+        return self.detector.decode(seen.outputs, size, *how)
 
 
 @dataclass

@@ -11,22 +11,9 @@ from ..boxes import iou
 from .report import ratio
 
 THRESH = 0.001
-NMS = 0.4
+NMS = 0.4  # whatever the class: the surest suppress those that overlap them (do_nms_obj)
+KIND = "objectness"
 IOU_THRESH = 0.5
-
-
-def keep(boxes: NDArray[np.float32], objectness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the boxes that remain when the surest suppress those that overlap them (do_nms_obj).
-
-    boxes       (n, 4) float32 x, y, w, h
-    objectness  (n,) float32
-    """
-    boxes = boxes[np.argsort(-objectness, kind="stable")]
-    kept = []
-    while len(boxes):
-        kept.append(boxes[0])
-        boxes = boxes[1:][~(iou(boxes[:1], boxes[1:])[0] > NMS)]
-    return np.array(kept, np.float32).reshape(-1, 4)
 
 
 @dataclass

@@ -74,6 +74,7 @@ class Moment:
     seed: int = 0
 
 
+SETTLED = 1 << 40  # pictures seen: the warm-ups of [region] and [detection] are over
 Loss = Callable[[Any, Any, Array, Truths, Moment], HeadLoss]
 LOSSES: dict[str, Loss] = {}
 

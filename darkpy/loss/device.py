@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from ..errors import NetworkError
 from ..kernels import launchers
-from ..kernels.cuda.rejection import NUMBERS
 from ..layers.base import Shape
 from ..net import NetOptions
 from ..network import Node
@@ -91,6 +90,8 @@ class _Rejection:
     """What is remembered of the heads' deltas, in the device's memory from head to head."""
 
     def __init__(self, device: Any) -> None:
+        from ..kernels.cuda.rejection import NUMBERS  # which imports all kernels
+
         self.device = device
         self.numbers = device.zeros(NUMBERS, np.float64)
         self._own: Rejection | None = None  # the host's, while they move

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boxes import letter_size
+from ..boxes import letterboxed
 from ..data.dataset import Labels
 from ..decode import to_detections
 from ..detect import Detector
@@ -24,13 +24,13 @@ from ..evaluate.match import Matches, match
 from ..evaluate.pictures import Pictures, Seen
 from ..evaluate.report import NMS, THRESH, Report, evaluate
 from ..loss import LOSSES, Moment
+from ..loss.base import SETTLED
 from ..network import Network
 from ..randomness import generator
 from .figures import Evaluation
 
 OVERLAPS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))  # of COCO's mAP@.5:.95
 LEAST_PART = 100  # training pictures that are measured too, where there are so many
-SETTLED = 1 << 40  # pictures seen: the warm-ups of [region] and [detection] are over
 
 Watch = Callable[[Iterable[Seen], int, str], Iterable[Seen]]
 
@@ -63,6 +63,7 @@ def evaluate_network(
     train: Labelled | None = None,
     *,
     device: str = "cpu",
+    precision: str | None = None,
     names: Sequence[str] = (),
     iteration: int = 0,
     highest: float = 0.0,
@@ -76,6 +77,7 @@ def evaluate_network(
     params      one dict of arrays a node, as `Network.initial_params` gives; they are only read
     valid       the validation pictures; thresholds are those of ``darkpy detector map``
     train       the training pictures to measure too (`part_of`); None leaves their mAP out
+    device, precision   as `darkpy.load` has them
     iteration   that led to params; ``highest`` is the highest map50 of the evaluations before
     thresh      of precision, recall, F1, and of what was found in the worst pictures
     iou_thresh  of map50, precision, recall and F1
@@ -87,7 +89,7 @@ def evaluate_network(
     can be, and NetworkError for a network without a detection head, or with heads that differ in
     their classes.
     """
-    detector = Detector(network, params, names, device)
+    detector = Detector(network, params, names, device, precision=precision)
     pictures = list(_judge(detector, valid, thresh, watch, "valid"))
     if not pictures:
         raise DataError(f"none of the {len(valid.paths)} validation pictures can be read")
@@ -144,12 +146,12 @@ def _judge(
     detector: Detector, labelled: Labelled, thresh: float, watch: Watch, what: str
 ) -> Iterator[Judged]:
     """Run pictures through the network, and judge what it finds in each."""
-    pictures = Pictures(detector, labelled.paths)
+    pictures = Pictures(detector, labelled.paths, asked=(THRESH, NMS), truths=labelled.truths)
     for seen in watch(pictures, len(pictures), what):
         truths = labelled.truths[seen.index]
         boxes = pictures.boxes(seen, THRESH, NMS)
         found = to_detections(boxes, detector.names, thresh, seen.width, seen.height)
-        loss = _loss(detector, seen, truths)
+        loss = seen.loss if seen.found is not None else _loss(detector, seen, truths)
         yield Judged(seen.path, truths, found, loss, match(boxes.boxes, boxes.probs, truths))
 
 
@@ -157,7 +159,8 @@ def _loss(detector: Detector, seen: Seen, truths: Labels) -> float:
     """Return the loss of a picture; nan if no head has one."""
     network = detector.network
     if detector.letter_box:
-        truths = _letterboxed(truths, seen, network)
+        _, height, width = network.image
+        truths = letterboxed(truths, seen.width, seen.height, width, height)
     moment = Moment(network.image, network.options, SETTLED)
     costs = [
         LOSSES[node.layer.section](
@@ -171,15 +174,3 @@ def _loss(detector: Detector, seen: Seen, truths: Labels) -> float:
         if node.layer.section in LOSSES
     ]
     return sum(costs) / len(costs) if costs else math.nan
-
-
-def _letterboxed(truths: Labels, seen: Seen, network: Network) -> Labels:
-    """Return truths of a picture in shares of the network's input, in which it has margins."""
-    _, net_h, net_w = network.image
-    wide, high = letter_size(seen.width, seen.height, net_w, net_h)
-    moved = truths.copy()
-    for axis, inner, outer in ((1, wide, net_w), (2, high, net_h)):
-        share = np.float32(inner / outer)
-        moved[:, axis] = moved[:, axis] * share + (1 - share) / 2
-        moved[:, axis + 2] *= share
-    return moved

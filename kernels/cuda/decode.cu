@@ -16,7 +16,7 @@ constexpr int RESULT = 8;  // numbers of a box that is found, as it leaves the d
 struct Head {
   int w, h, boxes, entries, classes, first, segments;
   float width, height, thresh, point, scale;  // scale_x_y
-  int classfix;
+  int classfix, by_objectness;                // that is a box's only probability
 };
 
 // What is known of a box that counts; `place` is its number among those of its head.
@@ -221,10 +221,14 @@ __global__ void __launch_bounds__(SEGMENT, 4)
   }
   int count, place = block_scan<SEGMENT>(wanted, warps, count);
   if (wanted) {
+    int at = segment * SEGMENT + place;
+    float objectness = Kind::objectness(values(i), head);
     chosen[place] = i;
-    found[segment * SEGMENT + place] = {box, Kind::objectness(values(i), head), i, {0, 0}};
+    found[at] = {box, objectness, i, {0, 0}};
+    if (head.by_objectness) probs[at] = objectness;
   }
   if (threadIdx.x == 0) counts[segment] = count;
+  if (head.by_objectness) return;
   __syncthreads();
   for (int j = threadIdx.x / 32; j < count; j += SEGMENT / 32) {
     Kind::probs(values(chosen[j]), head, parents,
@@ -232,7 +236,7 @@ __global__ void __launch_bounds__(SEGMENT, 4)
   }
 }
 
-// Grid: classes, pictures. Dynamic shared memory: a place for each segment, and one more.
+// Grid: classes, pictures; with takes_all all boxes are of one. Dynamic shared memory: a place for each segment, and one more.
 //
 // ids, others  for each class and picture, as many as there are places for boxes
 // results      for each picture 1 + most rows: how many boxes, each of one class, are left, and how
@@ -240,7 +244,7 @@ __global__ void __launch_bounds__(SEGMENT, 4)
 //              of the boxes before it is; class by class, the surest first
 extern "C" __global__ void __launch_bounds__(SUPPRESSING, 4)
     suppress_boxes(const int* __restrict__ counts, const Found* __restrict__ found,
-                   const float* __restrict__ probs, int segments, int suppresses,
+                   const float* __restrict__ probs, int segments, int suppresses, int takes_all,
                    Suppression rule, int* ids, int* others, int* kept, unsigned* counters,
                    float* results, int most) {
   extern __shared__ __align__(1024) unsigned char smem[];
@@ -275,7 +279,7 @@ extern "C" __global__ void __launch_bounds__(SUPPRESSING, 4)
         (starts[middle] <= i ? low : high) = middle;
       }
       place = low * SEGMENT + i - starts[low];
-      is_rival = prob(place, cls) > 0;
+      is_rival = takes_all || prob(place, cls) > 0;
     }
     int before = block_scan<SUPPRESSING>(is_rival, warps, sum);
     if (is_rival) other[rivals + before] = place;

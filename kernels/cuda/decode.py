@@ -97,7 +97,9 @@ def decode(
                    in darknet's order. They are written class by class, the surest first. If more
                    are left than there are rows, the last are missing: a caller looks
     width, height  of the network's input, in pixels
-    nms, kind, beta   thresh, kind and beta of `nms`; 0 suppresses none
+    nms, kind, beta   thresh, kind and beta of `nms`; 0 suppresses none. Kind "objectness": by
+                   intersection over union, the boxes of all classes together, each of class 0 and
+                   of its objectness for a probability
     frames         (n, 3, 2) float64 of the device: `darkpy.boxes.frame` of each picture; None:
                    boxes stay in shares of the input
 
@@ -107,6 +109,8 @@ def decode(
     n, classes = heads[0].y.shape[0], heads[0].classes
     if {head.classes for head in heads} != {classes}:
         raise ValueError(f"heads of {[head.classes for head in heads]} classes: expected the same")
+    together = kind == "objectness"
+    kind, classes = ("default", 1) if together else (kind, classes)
     segments = sum(head.segments for head in heads)
     places = n * segments * SEGMENT
     if places * classes >= LIMIT:
@@ -120,14 +124,14 @@ def decode(
     launches, first = [], 0
     for head in heads:
         place = (first, segments)
-        args = _arguments(head, place, width, height, thresh)
+        args = _arguments(head, place, width, height, thresh, together)
         grid = (head.segments, n)
         kernel = f"find_boxes<{head.name}>"
         args = (*args, frames, counts, found, probs)
         launches.append(Launch("decode.cu", kernel, grid, (SEGMENT,), args))
         first += head.segments
     rule = suppression(nms, kind, beta)
-    numbers = (np.int32(segments), np.int32(nms > 0), rule)
+    numbers = (np.int32(segments), np.int32(nms > 0), np.int32(together), rule)
     outs = (ids, others, kept, Counters(n), results, np.int32(results.shape[1] - 1))
     args = (counts, found, probs, *numbers, *outs)
     shared = 4 * (segments + 1)
@@ -136,7 +140,7 @@ def decode(
 
 
 def _arguments(
-    head: Head, place: tuple[int, int], width: int, height: int, thresh: float
+    head: Head, place: tuple[int, int], width: int, height: int, thresh: float, together: bool
 ) -> tuple[Any, ...]:
     h, w, boxes = head.grid
     first, segments = place
@@ -154,6 +158,7 @@ def _arguments(
         point=float(POINTS[head.yolo_point]),
         scale=float(head.scale_x_y),
         classfix=int(head.classfix),
+        by_objectness=int(together),
     )
     planes = head.y if len(head.y.shape) == 4 else head.y.reshape(*head.y.shape, 1, 1)
     places = strides(planes), order(head.y)

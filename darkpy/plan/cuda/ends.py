@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...boxes import frame, placed
+from ...boxes import frame, letterboxed, placed
 from ...decode import Candidates
 from ...kernels import launchers
 from ...kernels.cuda.decode import Head
 from ...layers.base import Shape
+from ...loss.base import LOSSES, SETTLED, Moment
+from ...loss.device import DeviceLosses
 from ...network import Node
 from ..trace import Op
 from .plan import CudaPlan, Floats
@@ -21,6 +24,7 @@ MOST = 512  # boxes of a picture, each of one class, that are brought to the hos
 MANY = 4096  # of a low threshold, with which one measures: 128 kB
 LOW = 0.1  # below this a threshold is low
 RAW = ("yolo", "gaussian_yolo")  # ops that boxes are found without
+Found = Candidates | dict[int, Floats]
 KEYS = ("new_coords", "scale_x_y", "yolo_point", "classfix", "side", "num", "sqrt")
 
 
@@ -71,7 +75,7 @@ class DeviceBoxes:
         self.device = device
         self.image = image
         heads = [_head(device, node, outputs[node.index], node.index in raw) for node in nodes]
-        self.classes = heads[0].classes
+        self.classes = 1 if kind == "objectness" else heads[0].classes
         batch = heads[0].y.shape[0]
         self._sizes = np.zeros((batch, 3, 2))  # as the device has them
         self._frames = device.upload(self._sizes)
@@ -129,7 +133,7 @@ class CudaFinder:
         self.nodes = nodes
         device, image = plan.device, plan.program.network.image
         self._size = image.w, image.h
-        ops = {node.index: op for node in nodes if (op := _raw(plan, node))}
+        ops = self._raw()
         outputs = plan.outputs | {index: plan.at(op.inputs[0]) for index, op in ops.items()}
         most = MANY if thresh < LOW else MOST
         with device.scope():
@@ -137,6 +141,10 @@ class CudaFinder:
                 device, nodes, image, outputs, raw=ops, thresh=thresh, most=most, **suppression
             )
             self._find = device.capture(self._calls(ops))  # one graph
+
+    def _raw(self) -> dict[int, Op]:
+        """Return the ops of heads in whose place their inputs are read."""
+        return {node.index: op for node in self.nodes if (op := _raw(self.plan, node))}
 
     def _calls(self, ops: Mapping[int, Op]) -> list[Callable[[], None]]:
         """Return the plan's calls, with those of boxes in the place of ops of heads, or after all.
@@ -146,7 +154,7 @@ class CudaFinder:
         *finds, suppress = self.plan.device.bind(self._boxes.launches)
         boxes = {node.index: find for node, find in zip(self.nodes, finds, strict=True)}
         heads = {id(op): index for index, op in ops.items()}
-        forward, calls = iter(self.plan.forward), []
+        forward, calls = iter(self.plan.forward), list[Callable[[], None]]()
         for op, launches in self.plan.launches:
             own = [next(forward) for _ in launches]
             calls += [boxes.pop(heads[id(op)])] if id(op) in heads else own
@@ -154,7 +162,7 @@ class CudaFinder:
 
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], letter_box: bool, relative: bool = True
-    ) -> list[Candidates | dict[int, Floats]]:
+    ) -> list[Found]:
         """Return the boxes of each picture after suppression; see `picture` and `DeviceBoxes`.
 
         images  as many as the plan is for, or fewer
@@ -162,24 +170,88 @@ class CudaFinder:
         Of a picture with more boxes than `MOST`, or `MANY`, it is the outputs of the heads that are
         returned, by index.
         """
+        with self.plan.turn, self.plan.device.scope():
+            return self._run(images, letter_box, relative)
+
+    def _run(
+        self, images: Sequence[NDArray[np.uint8]], letter_box: bool, relative: bool
+    ) -> list[Found]:
         plan, device = self.plan, self.plan.device
-        with plan.turn, device.scope():
-            places = plan.input("image")
-            for place, image in zip(places, images, strict=False):
-                for one in picture(device, place, image, letter_box):
-                    device.launch(one)
-            sizes = [(image.shape[1], image.shape[0]) for image in images]
-            others = [self._size] * (len(places) - len(images))
-            self._boxes.prepare([*sizes, *others], letter_box, relative)
-            self._find()
-            found = self._boxes.read()[: len(images)]
-            if None in found:
-                plan.replay()
-            return [self._outputs(i) if one is None else one for i, one in enumerate(found)]
+        places = plan.input("image")
+        for place, image in zip(places, images, strict=False):
+            for one in picture(device, place, image, letter_box):
+                device.launch(one)
+        sizes = [(image.shape[1], image.shape[0]) for image in images]
+        others = [self._size] * (len(places) - len(images))
+        self._boxes.prepare([*sizes, *others], letter_box, relative)
+        self._find()
+        found = self._boxes.read()[: len(images)]
+        if None in found:
+            plan.replay()
+        return [self._outputs(i) if one is None else one for i, one in enumerate(found)]
 
     def _outputs(self, picture: int) -> dict[int, Floats]:
         outputs, device = self.plan.outputs, self.plan.device
         return {node.index: device.download(outputs[node.index][picture]) for node in self.nodes}
+
+
+class CudaJudge(CudaFinder):
+    """What is in pictures, and the loss of each alone, of which the truths go over too."""
+
+    def __init__(
+        self, plan: CudaPlan, nodes: Sequence[Node], *, thresh: float, **suppression: Any
+    ) -> None:
+        network, device = plan.program.network, plan.device
+        heads = [node for node in network.heads if node.layer.section in LOSSES]
+        self._moment = Moment(network.image, network.options, SETTLED)
+        with device.scope():
+            gradients = {
+                node.index: device.upload(np.zeros((1, *plan.outputs[node.index].shape[1:]), "f"))
+                for node in heads
+            }  # of all pictures in turn, which nobody reads
+            self._losses = [
+                DeviceLosses(
+                    device,
+                    heads,
+                    network.image,
+                    {node.index: plan.outputs[node.index][i : i + 1] for node in heads},
+                    gradients,
+                )
+                for i in range(len(plan.input("image")))
+            ]
+        super().__init__(plan, nodes, thresh=thresh, **suppression)
+
+    def _raw(self) -> dict[int, Op]:
+        return {}  # losses are of what heads put out
+
+    def _calls(self, ops: Mapping[int, Op]) -> list[Callable[[], None]]:
+        losses = [one for own in self._losses for one in own.launches]
+        return [*super()._calls(ops), *self.plan.device.bind(losses)]
+
+    def judge(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        truths: Sequence[NDArray[np.float32]],
+        letter_box: bool,
+    ) -> tuple[list[Found], list[float]]:
+        """Return what a call does, and darknet's loss of each picture: of the heads the mean.
+
+        truths  (k, 5) float32 of each picture: class, x, y, w, h in 0..1
+        """
+        width, height = self._size
+        with self.plan.turn, self.plan.device.scope():
+            for own, rows, image in zip(self._losses, truths, images, strict=False):
+                high, wide = image.shape[:2]
+                moved = letterboxed(rows, wide, high, width, height) if letter_box else rows
+                own.prepare([moved], self._moment)
+            found = self._run(images, letter_box, relative=True)
+            return found, [_mean(own) for own in self._losses[: len(images)]]
+
+
+def _mean(losses: DeviceLosses) -> float:
+    """Return the loss of a picture; nan if no head has one."""
+    costs = [one.cost for one in losses.read().values()]
+    return sum(costs) / len(costs) if costs else math.nan
 
 
 def _raw(plan: CudaPlan, node: Node) -> Op | None:

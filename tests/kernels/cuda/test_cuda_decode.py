@@ -88,8 +88,11 @@ def check(
         if frames:
             raw = raw.moved(correct(raw.boxes, WIDTH, HEIGHT, *frames[picture]))
         want = suppress(raw, ops("cpu"), nms, kind, 0.8) if nms else raw
+        classes = layers[0].classes
+        if kind == "objectness":
+            classes, want = 1, Candidates(want.boxes, want.objectness, want.objectness[:, None])
         left, before = results[picture, 0, :2].astype(int)
-        found = Candidates.of_rows(results[picture, 1 : 1 + left], layers[0].classes)
+        found = Candidates.of_rows(results[picture, 1 : 1 + left], classes)
         assert before == len(raw)
         ours, theirs = rows_of(found), rows_of(want)
         assert len(ours) == left
@@ -105,7 +108,7 @@ YOLOS = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["default", "greedynms", "diounms", "cornersnms"])
+@pytest.mark.parametrize("kind", ["default", "greedynms", "diounms", "cornersnms", "objectness"])
 def test_two_heads_give_their_boxes_together(kind, rng):
     ys = [outputs(layer, rng, 3, h, w) for layer, h, w in zip(YOLOS, (10, 5), (6, 3), strict=True)]
     results = check(YOLOS, ys, device(), kind=kind)
@@ -126,12 +129,22 @@ def test_two_heads_give_their_boxes_together(kind, rng):
     ids=["new", "gaussian", "region", "classfix", "tree", "detection", "roots"],
 )
 @pytest.mark.parametrize("as_map", [True, False])
-def test_every_kind_of_head(layer, as_map, rng):
+@pytest.mark.parametrize("kind", ["default", "objectness"])
+def test_every_kind_of_head(layer, as_map, kind, rng):
     ys = [outputs(layer, rng, 2, 10, 10 if layer.section == "detection" else 14)]
     if layer.section == "region" and layer.tree:
         ys[0] = ys[0] ** np.float32(0.25)
-    results = check([layer], ys, device(), thresh=0.2, as_map=as_map)
+    results = check([layer], ys, device(), thresh=0.2, kind=kind, as_map=as_map)
     assert (results[:, 0, 0] > 5).all()
+
+
+def test_of_negative_objectness_too(rng):
+    """Twice a negative number is above the threshold, for a [detection]."""
+    layer = Detection(classes=3, coords=4, side=4, num=2)
+    y = outputs(layer, rng, 2, 4, 4)
+    y[:, : 16 * 5] *= -1
+    results = check([layer], [y], device(), thresh=0.02, kind="objectness")
+    assert (results[:, 0, 0] > 3).all()
 
 
 @pytest.mark.parametrize("order", ["reverse", "random"])
