@@ -51,7 +51,7 @@ setup(
         # NVRTC and its headers, not cupy's [ctk], which brings a gigabyte of cuBLAS and others
         "cuda12": ["cupy-cuda12x>=14", "cuda-toolkit[cudart,nvrtc]==12.*"],
         "cuda13": ["cupy-cuda13x>=14", "cuda-toolkit[cudart,nvrtc]==13.*"],
-        # several GPUs: sums over them by what CuPy's wheels take, and what starts a process for each
+        # several GPUs: sums over them, by what CuPy is built for, and what starts their processes
         **{
             f"nccl{cuda}": [
                 f"nvidia-nccl-cu{cuda}>=2.18.1,<3; sys_platform == 'linux'",

@@ -59,15 +59,20 @@ class Candidates:
 
     @classmethod
     def of_rows(cls, rows: Floats, classes: int) -> Candidates:
-        """Return those that a device has found, in the order of cells and anchors.
+        """Return those that a device has found, in the order in which `suppress` leaves them.
+
+        But where a class decides that order which was taken from a box: there it is another.
 
         rows  of x, y, w, h, objectness, probability, class, and a number that boxes which lie in
-              several rows have in all of them, and that rises in that order
+              several rows have in all of them, and that rises with cells and anchors
         """
         _, first, place = np.unique(rows[:, 7], return_index=True, return_inverse=True)
         probs = np.zeros((len(first), classes), np.float32)
         probs[place, rows[:, 6].astype(int)] = rows[:, 5]
-        return cls(rows[first, :4], rows[first, 4], probs)
+        order = np.arange(len(first))
+        for k in np.flatnonzero(probs.any(0)):
+            order = _surest_first(order, probs[:, k])
+        return cls(rows[first, :4], rows[first, 4], probs).taken(order)
 
     def moved(self, boxes: Floats) -> Candidates:
         """Return the same candidates with other boxes."""
@@ -277,7 +282,7 @@ def suppress(
     order = np.arange(len(found))
     counts = (probs > 0).sum(0)
     for k in np.flatnonzero(counts):
-        order = order[(-probs[order, k]).argsort(kind="stable")]
+        order = _surest_first(order, probs[:, k])
         if counts[k] == 1:
             continue
         rivals = order[: counts[k]]
@@ -285,6 +290,11 @@ def suppress(
         probs[rivals[~keep], k] = 0
     left = Candidates(found.boxes, found.objectness, probs).taken(order)
     return left.taken(left.probs.any(1))
+
+
+def _surest_first(order: NDArray[np.intp], probs: Floats) -> NDArray[np.intp]:
+    """Return indices sorted by the probabilities of a class; equal ones stay as they are."""
+    return order[(-probs[order]).argsort(kind="stable")]
 
 
 def to_detections(

@@ -17,7 +17,7 @@ from .data.image import checked, prepare, recoloured
 from .decode import DECODE, Candidates, suppress, to_detections
 from .detections import Detections
 from .errors import DarkpyError, NetworkError, WeightsError
-from .inference import Inference
+from .inference import AnyPlan, Inference
 from .network import Network, Node
 from .plan import Progress
 from .weights import Params, read_weights
@@ -110,10 +110,12 @@ class Detector(Inference):
         precision: str | None = None,
         again: Callable[[], Sequence[dict[str, NDArray[np.float32]]]] | None = None,
         progress: Progress | None = None,
+        plans: Callable[[int], AnyPlan] | None = None,
     ) -> None:
         super().__init__(
             network, params, device,
             strict=strict, threads=threads, precision=precision, again=again, progress=progress,
+            plans=plans,
         )  # fmt: skip
         self.names = tuple(names)
         self.letter_box = network.options.letter_box

@@ -32,6 +32,7 @@ class Inference:
 
     again  returns the parameters anew. Where a plan runs, which has packed copies, they are let go
            then until somebody asks for them; from then on they are kept
+    plans  makes the plan for so many pictures; None makes it of ``params``
 
     Attributes: ``network``, ``params`` (one dict of arrays a node), ``device``, ``precision``,
     ``ops`` (kernels of the processor).
@@ -48,6 +49,7 @@ class Inference:
         precision: str | None = None,
         again: Callable[[], Sequence[dict[str, NDArray[np.float32]]]] | None = None,
         progress: Progress | None = None,
+        plans: Callable[[int], AnyPlan] | None = None,
     ) -> None:
         if len(params) != len(network.nodes):
             raise WeightsError(
@@ -70,6 +72,7 @@ class Inference:
         self.threads = threads
         self.strict = strict
         self.progress = progress
+        self._given_plans = plans
         self._plans: dict[int, AnyPlan] = {}
         self._turn = Turn()
 
@@ -137,6 +140,8 @@ class Inference:
             return self._plans[batch]
 
     def _compile(self, batch: int) -> AnyPlan:
+        if self._given_plans is not None:
+            return self._given_plans(batch)
         how: dict[str, Any] = {
             "batch": batch,
             "precision": self.precision,

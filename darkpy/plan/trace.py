@@ -7,7 +7,7 @@ The recorder stands where the kernels of a device stand, so what is recorded is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -198,6 +198,22 @@ def trace(network: Network, params: Sequence[dict[str, Any]], batch: int = 1) ->
     """Return the ops that `Tape.forward` computes for ``batch`` pictures, in inference."""
     recorder = Recorder(kernels.ops("cpu"))
     tape = _recorded(Tape(network, params, recorder), recorder)
+    image = Value((batch, *network.image))
+    outputs = tape.forward(image)
+    return Program(network, recorder.ops, {"image": image}, dict(outputs))
+
+
+def trace_forward(
+    network: Network, params: Sequence[dict[str, Any]], batch: int, learning: Collection[int] = ()
+) -> Program:
+    """Return the ops of `Tape.forward` for parameters that change: nothing is made of them now.
+
+    learning  layers, by index, that run as in training
+    """
+    recorder = Recorder(kernels.ops("cpu"), train=True)
+    tape = _recorded(Tape(network, params, recorder), recorder)
+    for index in learning:
+        tape.frames[index].train = True
     image = Value((batch, *network.image))
     outputs = tape.forward(image)
     return Program(network, recorder.ops, {"image": image}, dict(outputs))

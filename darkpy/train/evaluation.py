@@ -28,6 +28,7 @@ from ..loss.base import SETTLED
 from ..network import Network
 from ..randomness import generator
 from .figures import Evaluation
+from .learner import Plans
 
 OVERLAPS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))  # of COCO's mAP@.5:.95
 LEAST_PART = 100  # training pictures that are measured too, where there are so many
@@ -64,6 +65,7 @@ def evaluate_network(
     *,
     device: str = "cpu",
     precision: str | None = None,
+    plans: Plans | None = None,
     names: Sequence[str] = (),
     iteration: int = 0,
     highest: float = 0.0,
@@ -77,7 +79,7 @@ def evaluate_network(
     params      one dict of arrays a node, as `Network.initial_params` gives; they are only read
     valid       the validation pictures; thresholds are those of ``darkpy detector map``
     train       the training pictures to measure too (`part_of`); None leaves their mAP out
-    device, precision   as `darkpy.load` has them
+    device, precision   as `darkpy.load` has them; ``plans``: see `Trainer.plans`
     iteration   that led to params; ``highest`` is the highest map50 of the evaluations before
     thresh      of precision, recall, F1, and of what was found in the worst pictures
     iou_thresh  of map50, precision, recall and F1
@@ -89,7 +91,7 @@ def evaluate_network(
     can be, and NetworkError for a network without a detection head, or with heads that differ in
     their classes.
     """
-    detector = Detector(network, params, names, device, precision=precision)
+    detector = Detector(network, params, names, device, precision=precision, plans=plans)
     pictures = list(_judge(detector, valid, thresh, watch, "valid"))
     if not pictures:
         raise DataError(f"none of the {len(valid.paths)} validation pictures can be read")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,17 @@ from ..layers.base import Array
 from ..loss import LOSSES, HeadLoss, Moment, Truths
 from ..network import Network, Node
 from ..run import Tape
-from .optimizer import Arrays, Optimizer, averaged
+from .optimizer import STATISTICS, Arrays, Optimizer, averaged
 from .ranks import Ranks
 
 if TYPE_CHECKING:
+    from ..plan.cuda import CudaPlan
     from ..plan.cuda.step import CudaStepPlan, CudaTraining
     from ..plan.step import StepPlan, Training
 
 AnyTape = TypeVar("AnyTape", bound="Tape | StepPlan | CudaStepPlan")
+Measure: TypeAlias = "Callable[[NDArray[np.float32]], list[Arrays]]"
+Plans: TypeAlias = "Callable[[int], CudaPlan]"
 KEPT = 24  # sizes of pictures that are ready at once
 
 
@@ -148,6 +151,35 @@ class Learner(ABC, Generic[AnyTape]):
     @abstractmethod
     def follow(self, applies: bool) -> None:
         """Let the moving average follow the weights, or the weights be the average."""
+
+    def statistics(self, nodes: Sequence[Node]) -> Measure:
+        """Return what runs pictures, and tells where rolling averages that are 0 come to by them.
+
+        nodes  whose averages, which run as in training; the others run as in inference
+        """
+        params = [dict(own) for own in self.params]
+        tape = Tape(self.network, params, self.ops, True)
+        for frame in tape.frames:
+            frame.train = False
+        for node in nodes:
+            tape.frames[node.index].train = True
+
+        def measure(images: NDArray[np.float32]) -> list[Arrays]:
+            moving = [params[node.index] for node in nodes]
+            for own in moving:
+                own |= {name: np.zeros_like(own[name]) for name in STATISTICS}
+            tape.forward(images)
+            return [{name: own[name] for name in STATISTICS} for own in moving]
+
+        return measure
+
+    def plans(self, params: Sequence[Arrays]) -> Plans | None:
+        """Return what makes plans of inference for so many pictures, which read the parameters
+        where steps have them; None: there is no such place, and they are made of ``params``.
+
+        params  those of the training; copies are made of arrays that are others
+        """
+        return None
 
 
 def losing(network: Network) -> tuple[Node, ...]:

@@ -29,7 +29,6 @@ from .memory import out_of_memory_advice
 from .metrics import read_metrics
 from .record import Record
 from .schedule import input_size
-from .statistics import with_statistics
 from .trainer import Trainer
 from .verdict import verdict
 
@@ -249,6 +248,8 @@ class Run:
                 self.valid,
                 self.part,
                 device=trainer.device,
+                precision=trainer.precision,
+                plans=trainer.plans(params),
                 names=self.names,
                 iteration=trainer.iteration,
                 highest=course.best,
@@ -272,7 +273,7 @@ class Run:
         if self._measured is None or self._measured[0] != self.trainer.iteration:
             with self.samples() as batches:
                 images = (batch.images for batch in batches)
-                self._measured = self.trainer.iteration, with_statistics(self.trainer, images)
+                self._measured = self.trainer.iteration, self.trainer.with_statistics(images)
         return self._measured[1]
 
     def _judge(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from ..kernels.cuda.device import Device
 from ..kernels.cuda.optimizer import PATIENCE, SCALE
 from ..layers.base import Array
 from ..loss import HeadLoss, Moment, Truths
-from ..network import Network
+from ..network import Network, Node
+from ..plan.cuda.forward import BatchStatistics, compile_forward
 from ..plan.cuda.step import CudaStepPlan, CudaTraining, Stage
 from .device_optimizer import DeviceOptimizer
 from .finite import NotFinite, odd_gradient, require_finite
 from .layout import buckets
-from .learner import Learner
+from .learner import Learner, Measure, Plans
+from .optimizer import STATISTICS, Arrays
 from .ranks import NcclSums, Ranks
 
 BUCKET = 1 << 20  # numbers, that several devices add up while the way back goes on
@@ -172,3 +175,13 @@ class OnDevice(Learner[CudaStepPlan]):
                     self._averaging = self.device.capture(bound)
                 self._averaging()
         self._newer = True
+
+    def statistics(self, nodes: Sequence[Node]) -> Measure:
+        """Return what measures rolling averages on the device."""
+        self._give()
+        return BatchStatistics(self.network, self.params, self.room, nodes, STATISTICS)
+
+    def plans(self, params: Sequence[Arrays]) -> Plans:
+        """Return what makes plans that read the device's parameters."""
+        self._give()
+        return partial(compile_forward, self.network, params, self.room)

@@ -19,7 +19,6 @@ from ..network import Network
 from .advice import anchors, check, classes, ignored, sides
 from .evaluation import Labelled, evaluate_network
 from .finite import NotFinite
-from .statistics import with_statistics
 from .trainer import Trainer
 
 ENOUGH = 0.95  # mAP that counts as learned by heart
@@ -126,7 +125,7 @@ def overfit(
             losses.append(_step(trainer, batch))
             if trainer.iteration % LOOK_EVERY and trainer.iteration < iterations:
                 continue
-            params = with_statistics(trainer, [batch.images])
+            params = trainer.with_statistics([batch.images])
             _, report, _ = evaluate_network(network, params, labelled, names=names)
             matched = sum(head.count for head in trainer.heads)
             truths = sum(map(len, batch.truths))

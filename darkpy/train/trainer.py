@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from ..randomness import generator
 from ..weights import Params, read_weights, write_weights
 from .figures import HeadFigures, Losses
 from .finite import NotFinite
-from .learner import Learner
+from .learner import Learner, Plans
 from .on_host import OnHost
 from .optimizer import STATISTICS, Arrays, Optimizer, stop_layer
 from .ranks import ALONE, Ranks, own, own_slots
 from .schedule import learning_rate, minibatch
+from .statistics import with_statistics
 
 ON_GPU = "tf32"  # precision of who asks for none
 LAST_WITHOUT_EMA = 1000  # iterations at the end that darknet trains on from the average
@@ -254,6 +255,18 @@ class Trainer:
         chosen: Exception = faults[worst]
         return chosen
 
+    def with_statistics(self, batches: Iterable[NDArray[np.float32]]) -> list[Arrays]:
+        """Return the parameters with statistics of pictures: see `darkpy.train.statistics`.
+
+        Those arrays are new; the others are as they were when ``params`` was last asked for. On a
+        GPU `plans` read them as they are.
+        """
+        return with_statistics(self._on, batches)
+
+    def plans(self, params: Sequence[Arrays]) -> Plans | None:
+        """Return what makes plans of inference on a GPU; see `darkpy.train.learner.Learner`."""
+        return self._on.plans(params)
+
     def save_weights(
         self,
         path: str | Path,
@@ -268,11 +281,12 @@ class Trainer:
 
         The header says that iteration * batch pictures were seen, from which darknet counts on.
         """
-        params = self.params if params is None else params
+        known = self.params  # as steps have made them, those that are given too
+        params = known if params is None else params
         if average and self.average is not None:
             pairs = zip(params, self.average, strict=True)
             params = [{**own, **mean} for own, mean in pairs]
-        write_weights(self.network, params, path, self.seen, version=self.params.version)
+        write_weights(self.network, params, path, self.seen, version=known.version)
 
     @property
     def head_names(self) -> tuple[str, ...]:

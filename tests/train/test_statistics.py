@@ -1,6 +1,5 @@
 import numpy as np
 
-from darkpy.train.statistics import with_statistics
 from darkpy.train.trainer import Trainer
 from tests.train.test_trainer import cfg
 
@@ -16,7 +15,7 @@ def test_statistics_are_the_mean_over_the_batches(tmp_path, rng):
     trainer = Trainer(cfg(tmp_path))
     before = [{name: w.copy() for name, w in own.items()} for own in trainer.params]
     batches = [rng.random((2, 2, 16, 16), np.float32) * scale for scale in (1, 3)]
-    params = with_statistics(trainer, iter(batches))
+    params = trainer.with_statistics(iter(batches))
     means, variances = zip(*measured(trainer, batches), strict=True)
     np.testing.assert_allclose(params[0]["rolling_mean"], sum(means) / 2, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(params[0]["rolling_variance"], sum(variances) / 2, rtol=1e-4)
@@ -28,7 +27,7 @@ def test_statistics_are_the_mean_over_the_batches(tmp_path, rng):
 
 def test_without_a_picture_nothing_changes(tmp_path):
     trainer = Trainer(cfg(tmp_path))
-    params = with_statistics(trainer, [])
+    params = trainer.with_statistics([])
     np.testing.assert_array_equal(
         params[0]["rolling_variance"], trainer.params[0]["rolling_variance"]
     )
@@ -36,5 +35,5 @@ def test_without_a_picture_nothing_changes(tmp_path):
 
 def test_frozen_layers_keep_their_averages(tmp_path, rng):
     trainer = Trainer(cfg(tmp_path, second="stopbackward=1"))
-    params = with_statistics(trainer, [rng.random((2, 2, 16, 16), np.float32)])
+    params = trainer.with_statistics([rng.random((2, 2, 16, 16), np.float32)])
     assert (params[0]["rolling_variance"] == 1).all()

@@ -106,7 +106,7 @@ class DeviceBoxes:
     def read(self) -> list[Candidates | None]:
         """Return the boxes of each picture after suppression; it waits for the device.
 
-        They are in the order of heads, cells and anchors. None stands for more boxes than ``most``,
+        They are in the order of `Candidates.of_rows`. None stands for more boxes than ``most``,
         which the host finds in the outputs.
         """
         found = self.device.download(self._rows)
@@ -154,7 +154,9 @@ class CudaFinder:
         *finds, suppress = self.plan.device.bind(self._boxes.launches)
         boxes = {node.index: find for node, find in zip(self.nodes, finds, strict=True)}
         heads = {id(op): index for index, op in ops.items()}
-        forward, calls = iter(self.plan.forward), list[Callable[[], None]]()
+        count = sum(len(launches) for _, launches in self.plan.launches)
+        packing = len(self.plan.forward) - count  # of weights that learn
+        forward, calls = iter(self.plan.forward[packing:]), [*self.plan.forward[:packing]]
         for op, launches in self.plan.launches:
             own = [next(forward) for _ in launches]
             calls += [boxes.pop(heads[id(op)])] if id(op) in heads else own

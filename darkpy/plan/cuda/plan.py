@@ -50,6 +50,12 @@ class Masters:
         """Return whether the copy of an array is one that was adopted."""
         return id(array) in self._starts
 
+    def beside(self) -> Masters:
+        """Return one that knows the same copies, and forgets by itself those that it makes."""
+        other = Masters(self.device, self.flat)
+        other._known, other._starts = dict(self._known), dict(self._starts)
+        return other
+
     def start(self, array: Any) -> int:
         """Return where the copy of an array begins that was adopted."""
         return self._starts[id(array)]
