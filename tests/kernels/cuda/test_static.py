@@ -189,7 +189,7 @@ INSTANCES = {
         ),
     ),
     "layout.cu": (
-        *wide("convert<half, float>", "convert<half, __nv_bfloat16>"),
+        *wide("convert<half, float>", "convert<float, half>", "convert<half, __nv_bfloat16>"),
         *plain("move_channels<half>", "to_map<half, 8>", "to_map<float, 32>"),
         *plain("to_planar<half, 8>", "to_planar<float, 32>"),
     ),
