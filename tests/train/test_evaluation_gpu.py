@@ -114,8 +114,12 @@ def test_reads_the_weights_where_the_training_has_them(gpu, tmp_path, monkeypatc
     rng = np.random.default_rng(3)
     images = rng.random((4, *network.image), np.float32)
     samples = [rng.random((3, *network.image), np.float32) for _ in range(2)]
-    trainer = Trainer(network, tmp_path / "tiny.weights", device="cuda:0", precision="fp32")
-    trainer.step(images, labelled.truths[:4])
+    trainer, alone = (
+        Trainer(network, tmp_path / "tiny.weights", device="cuda:0", precision="fp32")
+        for _ in range(2)
+    )
+    for one in (trainer, alone):
+        one.step(images, labelled.truths[:4])
     with monkeypatch.context() as patch:
         patch.setattr(DeviceOptimizer, "download", None)
         patch.setattr(DeviceOptimizer, "upload", None)
@@ -132,6 +136,8 @@ def test_reads_the_weights_where_the_training_has_them(gpu, tmp_path, monkeypatc
     for own, other in zip(read_weights(network, tmp_path / "judged.weights"), judged, strict=True):
         for name, array in other.items():
             np.testing.assert_allclose(own[name], array, rtol=1e-3, atol=1e-5)
+    losses = [one.step(images, labelled.truths[:4]) for one in (trainer, alone)]
+    assert losses[0] == losses[1]  # plans lie in the memory of steps, and leave nothing there
 
 
 def test_a_run_evaluates_on_the_gpu_and_goes_on_bit_for_bit(gpu, tmp_path, monkeypatch):

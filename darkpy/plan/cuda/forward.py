@@ -30,7 +30,7 @@ def compile_forward(
 
     params   arrays of a training, whose copies on the device are read, whatever the host's hold;
              copies are made of others
-    room     of the training
+    room     of the training, in whose memory the plan lies: no step runs meanwhile
     masters  what knows the copies; by default the room's
     learning layers, by index, that run as in training
     """
@@ -39,7 +39,8 @@ def compile_forward(
         one(program)
     with room.device.scope():
         known = masters or room.masters.beside()
-        return CudaPlan(program, room.device, room.precision, room.progress, known)
+        how = room.precision, room.progress, known
+        return CudaPlan(program, room.device, *how, place=room)
 
 
 class BatchStatistics:
