@@ -6,6 +6,7 @@ The driver is asked by ctypes; CuPy is imported only where it is installed. Noth
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 import warnings
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import shorten
+
+log = logging.getLogger(__name__)
 
 LIBRARIES = {
     "linux": ("libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1"),  # the second: Linux under Windows
@@ -94,8 +97,16 @@ def refusal(device: str) -> str:
 
 
 def usable() -> bool:
-    """Return whether "cuda:0" computes; nothing is imported where no CuPy is installed."""
-    return bool(installed()) and not refusal("cuda:0")
+    """Return whether "cuda:0" computes; nothing is imported where no CuPy is installed.
+
+    Where it is, and there is a GPU, what keeps them from computing is a warning in the log.
+    """
+    if not installed():
+        return False
+    missing = refusal("cuda:0")
+    if missing and driver().cards:
+        log.warning("%s", missing)
+    return not missing
 
 
 def findings() -> list[Finding]:

@@ -154,6 +154,18 @@ def test_where_all_is_there_nothing_is_missing(more, version, monkeypatch):
     assert cuda.refusal("cuda:0") == "" and cuda.usable()
 
 
+@pytest.mark.parametrize(
+    ("machine", "warned"),
+    [(ALL | {"headers": None}, True), (ALL | {"wheels": {}}, False), ({"wheels": CUDA13}, False)],
+)
+def test_a_gpu_that_is_not_taken_though_cupy_is_there_is_a_warning(
+    monkeypatch, caplog, machine, warned
+):
+    pretend(monkeypatch, **machine)
+    assert not cuda.usable()
+    assert ("CUDA's headers (cuda_fp16.h) are not found" in caplog.text) == warned
+
+
 def test_nvrtc_compiles_for_each_kind_of_gpu_that_is_asked_for(monkeypatch):
     nvrtc = pretend(monkeypatch, **(ALL | {"cards": (H200, RTX5090, H200)}))
     assert not any(one.missing for one in cuda.findings())
