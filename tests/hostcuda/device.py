@@ -16,9 +16,9 @@ class HostDevice(Device):
     """A Device whose arrays are numpy's, and lie as a GPU's would: at multiples of 256 bytes."""
 
     def empty(self, count: int, dtype: Any) -> np.ndarray:
-        """Return a flat array of whatever was there."""
+        """Return a flat array of no numbers, or of -1: nobody has written it."""
         size = count * np.dtype(dtype).itemsize
-        raw = np.empty(size + ALIGNMENT, np.uint8)
+        raw = np.full(size + ALIGNMENT, 0xFF, np.uint8)
         start = -raw.ctypes.data % ALIGNMENT
         return raw[start : start + size].view(dtype)
 
