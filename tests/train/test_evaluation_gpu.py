@@ -92,11 +92,14 @@ def test_a_loss_is_the_mean_over_heads(gpu, tmp_path, heads):
 
 LAYERS = {
     "plain": "",
+    "shared": 2 * "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\npad=1\n"
+    + "share_index=-1\n",
     "xnor": "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\npad=1\nxnor=1\n",
     "dropout": (
         "[convolutional]\nbatch_normalize=1\nfilters=16\nactivation=swish\n[dropout]\n"
         "[convolutional]\nbatch_normalize=1\nfilters=16\n"
     ),
+    "blurred": "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\npad=1\nantialiasing=1\n",
     "deep": (
         "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\npad=1\ngroups=16\n[shortcut]\n"
         "from=-2\n[convolutional]\nbatch_normalize=1\nfilters=8\nactivation=mish\n[maxpool]\nsize=2\n"
@@ -110,6 +113,8 @@ def test_reads_the_weights_where_the_training_has_them(gpu, tmp_path, monkeypatc
     """Statistics are measured on the device too: nothing is fetched, and no weights are copied."""
     at = CFG.rindex("[convolutional]")
     cfg = CFG[:at].replace("[net]", "[net]\nbatch=4\nmomentum=.9") + layers + CFG[at:]
+    if layers == LAYERS["shared"]:
+        cfg = cfg.replace("[maxpool]", "[crop]\ncrop_height=24\ncrop_width=28\n[maxpool]")
     network, _, labelled = model(tmp_path, 5, cfg)
     rng = np.random.default_rng(3)
     images = rng.random((4, *network.image), np.float32)
