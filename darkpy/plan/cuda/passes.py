@@ -11,7 +11,6 @@ from ..passes import (
     PLAIN,
     Pass,
     _absorb,
-    _elementwise,
     compute_blurs,
     drop_identities,
     elide_route,
@@ -61,7 +60,6 @@ def forward_passes(type_: str) -> list[Pass]:
         drop_identities,
         training.defer_statistics,
         gather_statistics,
-        activate_normalized,
         training.fuse_bias,
         fuse_activation,
         fuse_shortcut,
@@ -108,15 +106,6 @@ def accumulate_gradients(program: Program) -> None:
         for writer in program.ops:
             writer.outputs = [op.output if one is known else one for one in writer.outputs]
         op.kind, op.args = "accumulate", [more]
-
-
-def activate_normalized(program: Program) -> None:
-    """Let batch norm activate what it gives."""
-    for op in [op for op in program.ops if op.kind == "batchnorm"]:
-        after = program.sole_reader(op, "activate")
-        if after and _elementwise(after):
-            op.numbers = {**op.numbers, "activation": after.args[1]}
-            _absorb(program, op, after)
 
 
 def gather_statistics(program: Program) -> None:
