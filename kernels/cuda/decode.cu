@@ -236,7 +236,8 @@ __global__ void __launch_bounds__(SEGMENT, 4)
   }
 }
 
-// Grid: classes, pictures; with takes_all all boxes are of one. Dynamic shared memory: a place for each segment, and one more.
+// Grid: classes, pictures; with takes_all all boxes are of one. Dynamic shared memory: a place for
+// each segment, and one more.
 //
 // ids, others  for each class and picture, as many as there are places for boxes
 // results      for each picture 1 + most rows: how many boxes, each of one class, are left, and how
